@@ -1,0 +1,51 @@
+"""The stored form of an envelope: a MessagePack array, so that a field may be added at its end without a version."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from mqops.message import DeadLetterInfo, Envelope
+
+
+class _Stored(msgspec.Struct, array_like=True, omit_defaults=True):
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    content_type: str = "application/json"
+    producer: str = ""
+    timestamp: int | None = None
+    traceparent: str | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Stored)
+_info_decoder = msgspec.json.Decoder()
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """The bytes that the stream keeps beside the payload."""
+    return _encoder.encode(
+        _Stored(envelope.headers, envelope.content_type, envelope.producer, envelope.timestamp, envelope.traceparent)
+    )
+
+
+def decode_envelope(data: bytes) -> Envelope:
+    """Reads ``encode_envelope`` of this version and of earlier ones."""
+    stored = _decoder.decode(data)
+    return Envelope(stored.headers, stored.content_type, stored.producer, stored.timestamp, stored.traceparent)
+
+
+def decode_dead_letter_info(data: bytes) -> DeadLetterInfo:
+    """Reads the record that the dead-letter step of the scripts writes (JSON; see ``streams/scripts/dead.lua``)."""
+    value: dict[str, Any] = _info_decoder.decode(data)
+    return DeadLetterInfo(
+        message_id=str(UUID(value["id"])),
+        topic=value["topic"],
+        partition=int(value["partition"]),
+        offset=int(value["offset"]),
+        timestamp_ms=int(value["timestamp"]),
+        subscription=value["subscription"],
+        reason=value["reason"],
+        detail=value["detail"],
+        attempts=int(value["attempts"]),
+        failed_at_ms=int(value["failedAt"]),
+    )

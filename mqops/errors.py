@@ -1,0 +1,96 @@
+"""What can go wrong, named by what the caller can do about it. These errors know no HTTP: ``mqops.api`` maps them.
+
+MqopsError                    code, message, details, retry_after_seconds
+├── InvalidRequest            the request is wrong in itself; repeating it changes nothing
+│   ├── PayloadTooLarge
+│   └── SerializationFailed   the body is not what its content type says
+├── Unauthenticated           no credential, or one that is not known
+├── Forbidden                 known, allowed to see the thing, not to do this with it
+├── NotFound                  absent, or not to be seen by this tenant: the two look the same
+│   ├── TopicNotFound · QueueNotFound · SubscriptionNotFound
+├── Conflict                  the state of the thing is in the way
+├── QuotaExceeded             a limit is reached; details name the limit and who holds it
+├── PublishFailed             the broker refused this message; nothing is stored
+└── BrokerNotAvailable        a store is away; nothing is stored, repeating is safe
+    └── OutcomeUnknown        the connection was lost after the write: stored at most once
+
+ConfigurationError            a setting or a stored state that no retry can mend: the process stops and says so
+"""
+
+from typing import Any
+
+
+class MqopsError(Exception):
+    """An error with the body that requirements section E gives it."""
+
+    code = "INTERNAL_ERROR"
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidRequest(MqopsError):
+    code = "INVALID_REQUEST"
+
+
+class PayloadTooLarge(InvalidRequest):
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class SerializationFailed(InvalidRequest):
+    code = "SERIALIZATION_ERROR"
+
+
+class Unauthenticated(MqopsError):
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(MqopsError):
+    code = "FORBIDDEN"
+
+
+class NotFound(MqopsError):
+    code = "NOT_FOUND"
+
+
+class TopicNotFound(NotFound):
+    code = "TOPIC_NOT_FOUND"
+
+
+class QueueNotFound(NotFound):
+    code = "MQ_QUEUE_NOT_FOUND"
+
+
+class SubscriptionNotFound(NotFound):
+    code = "SUBSCRIPTION_NOT_FOUND"
+
+
+class Conflict(MqopsError):
+    code = "CONFLICT"
+
+
+class QuotaExceeded(MqopsError):
+    code = "QUOTA_EXCEEDED"
+
+
+class PublishFailed(MqopsError):
+    code = "MQ_PUBLISH_FAILED"
+
+
+class ConsumerFailed(MqopsError):
+    code = "MQ_CONSUMER_ERROR"
+
+
+class BrokerNotAvailable(MqopsError):
+    code = "BROKER_NOT_AVAILABLE"
+
+
+class OutcomeUnknown(BrokerNotAvailable):
+    code = "OUTCOME_UNKNOWN"
+
+
+class ConfigurationError(Exception):
+    """The operator has to act: the message names the thing and the way out."""

@@ -1,0 +1,130 @@
+"""A message, before and after it is stored. Plain values: nothing here talks to anything.
+
+A message's id is a UUIDv7 (RFC 9562, section 5.7) made by the publishing process, with its partition in 10 of the
+spare bits: the time and the partition in it are enough to find the message again.
+
+A stored entry's id in its stream is ``<milliseconds>-<offset>``: the server's clock (never running backwards within a
+partition), and the message's offset, dense and starting at 1. So one id answers both "since when" and "how many".
+"""
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+MAX_PARTITIONS = 1024
+
+
+def new_message_id(partition: int) -> bytes:
+    """16 bytes of a new UUIDv7 for a message of ``partition`` (below 1024)."""
+    milliseconds = time.time_ns() // 1_000_000
+    rand = int.from_bytes(os.urandom(8), "big")
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7 << 76
+    value |= (rand & 0xFFF) << 64
+    value |= 0b10 << 62
+    value |= (partition & 0x3FF) << 52
+    value |= (rand >> 12) & 0xF_FFFF_FFFF_FFFF
+    return value.to_bytes(16, "big")
+
+
+def partition_of_id(message_id: bytes) -> int:
+    """The partition that ``new_message_id`` was given."""
+    return (int.from_bytes(message_id, "big") >> 52) & 0x3FF
+
+
+def format_id(message_id: bytes) -> str:
+    """The text form of a message id."""
+    return str(UUID(bytes=message_id))
+
+
+class Position(NamedTuple):
+    """An entry's id: when it was stored (server clock, ms) and its offset in the partition."""
+
+    milliseconds: int
+    offset: int
+
+    @classmethod
+    def parse(cls, entry_id: str) -> "Position":
+        milliseconds, _, offset = entry_id.partition("-")
+        return cls(int(milliseconds), int(offset))
+
+    def __str__(self) -> str:
+        return f"{self.milliseconds}-{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What travels with a payload, beside its key."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    producer: str = ""
+    """The principal that published it."""
+    timestamp: int | None = None
+    """When the event happened, if the publisher says (ms since 1970)."""
+    traceparent: str | None = None
+    """W3C trace context of the publisher."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message on its way in: resolved to a topic's uid and a partition."""
+
+    bucket: int
+    topic: str
+    """The topic's uid."""
+    generation: int
+    """The generation of the topic that the publisher knows; an outdated one is refused when it matters."""
+    partition: int
+    id: bytes
+    key: str
+    """Empty when the message has none."""
+    envelope: bytes
+    """As ``codec.envelope`` writes it."""
+    payload: bytes
+    dedup: str = ""
+    """Idempotency token, at most one message a window is stored under it; empty for none."""
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.payload) + len(self.envelope) + len(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterInfo:
+    """What a dead letter says of its message (requirement C4)."""
+
+    message_id: str
+    topic: str
+    """Name of the topic it came from, with its tenant: ``acme/orders``."""
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """When it was published."""
+    subscription: str
+    """The subscription that failed, with its tenant."""
+    reason: str
+    """``rejected`` · ``retries_exhausted`` · ``lease_expired`` · ``worker_lost`` · ``expired`` · ``filter_error``"""
+    detail: str
+    """The error's text, and its stack where there is one."""
+    attempts: int
+    failed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message handed out: leased to whoever holds ``token``."""
+
+    position: Position
+    partition: int
+    token: int
+    attempt: int
+    """1 for the first hand-out."""
+    id: bytes
+    key: str
+    envelope: Envelope
+    payload: bytes
+    dead_letter: DeadLetterInfo | None = None
+    """Set when this was read from a dead-letter topic."""

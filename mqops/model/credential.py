@@ -1,0 +1,33 @@
+"""Credential: a principal and the keys it signs in with."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from mqops.model.metadata import Name, Strict
+
+Role = Literal["publisher", "consumer"]
+
+
+class CredentialKey(Strict):
+    """One key. Only its digest is kept: keys have 256 random bits, so the digest is safe to commit."""
+
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the key, in hexadecimal; `mqops credentials create` prints both."""
+    expires_at: AwareDatetime | None = None
+    """When it stops working (RFC 3339)."""
+
+    def is_valid_at(self, now: datetime) -> bool:
+        return self.expires_at is None or now < self.expires_at
+
+
+class CredentialSpec(Strict):
+    """Who a bearer key stands for, and what it may do."""
+
+    principal: Name
+    """The name that topics list under `producers` and `consumers`."""
+    roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("publisher", "consumer")
+    """What its keys may be used for."""
+    keys: Annotated[tuple[CredentialKey, ...], Field(min_length=1, max_length=10)]
+    """Keys that work at the same time, so that one can be replaced without an interruption."""

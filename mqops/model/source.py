@@ -1,0 +1,21 @@
+"""Source: which folder of manifests governs what. Declared by the operator, beside the folders, not inside them."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from mqops.model.metadata import Name, Strict
+
+
+class SourceSpec(Strict):
+    """A folder of manifests under one owner: it may declare what this allows, and prunes only what is its own."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*/?$")]
+    """The folder, relative to the file that declares the Source and below that file's own; its parts may not begin with
+    a dot."""
+    tenants: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Tenants that the folder may declare, and declare things of; without it, any."""
+    prune: bool = True
+    """Whether what is gone from the folder is deleted."""
+    self_heal: bool = True
+    """Whether the watch loop puts back what was changed outside; otherwise it reports it."""

@@ -1,0 +1,65 @@
+"""Subscription: who reads a topic, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from mqops.durations import Duration
+from mqops.expressions import compile_filter
+from mqops.model.metadata import TOPIC_REFERENCE_PATTERN, Name, Strict
+
+TopicReference = Annotated[str, StringConstraints(pattern=TOPIC_REFERENCE_PATTERN)]
+
+
+def _compiles(source: str) -> str:
+    compile_filter(source)
+    return source
+
+
+FilterExpression = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_compiles)]
+
+
+class RetrySpec(Strict):
+    """When a failed message is tried again: exponential, with jitter."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
+    """Attempts in all, the first included; then the message is dead-lettered."""
+    initial_delay: Duration = 1_000
+    """Before the second attempt."""
+    multiplier: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """How much longer each further delay is."""
+    max_delay: Duration = 600_000
+    """No delay is longer."""
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of each delay that chance may add or take away, so that failures do not return together."""
+
+    @model_validator(mode="after")
+    def _delays_are_ordered(self) -> "RetrySpec":
+        if self.max_delay < self.initial_delay:
+            raise ValueError("maxDelay is shorter than initialDelay")
+        return self
+
+
+class SubscriptionSpec(Strict):
+    """A reader of one topic with its own position, backlog, retries and dead letters."""
+
+    topic: TopicReference
+    """A topic of the tenant, or `tenant/topic` where that topic is public."""
+    handler: Name | None = None
+    """The Handler that messages are delivered to; none means they are pulled over HTTP."""
+    start_from: Literal["latest", "earliest"] = "latest"
+    """Where a new subscription begins."""
+    filter: FilterExpression | None = None
+    """CEL over `payload`, `headers`, `key` and `topic`: only messages for which it is true are handed out.
+    A missing field counts as false; any other error dead-letters the message as `filter_error`."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Deliveries at once, per worker. Without it, MAX_CONCURRENT_CONSUMERS."""
+    ack_deadline: Duration | None = None
+    """How long a pulling consumer has to settle a message before it is handed out again.
+    Without it, CONSUMER_TIMEOUT."""
+    retry: RetrySpec = Field(default_factory=RetrySpec)
+    """When a failed message is tried again."""
+    dead_letter: Name | None = None
+    """Topic for what failed for good, of this tenant. Without it, `<topic>.deadletter`, made when nobody declares it."""
+    state: Literal["active", "paused"] = "active"
+    """`paused` hands nothing out; the backlog is kept."""

@@ -1,0 +1,34 @@
+"""The streams engine: messages in Redis streams, handed out under leases, settled once.
+
+What a step must do at once is a Lua script (``scripts/``), one command a file. Python here keeps connections, gathers
+the requests of a moment into one call, and turns replies into values. Configuration (streams, groups, their settings)
+is not made here: the reconciler does that.
+
+    connection  one connection to the server, kept up; replies in order
+    publish     group commit: many requests, one script call, an outcome for each message
+    fetch       handing out under leases
+    settle      ack, retry, dead-letter, where the token is still current
+    bell        wakes readers when messages arrive where they had run dry
+    sweep       one elected process looks after timers, dead workers and retention
+"""
+
+from mqops.streams.engine import Streams
+from mqops.streams.fetch import PULL_CONSUMER, Fetched, StoredMessage
+from mqops.streams.lane import Claim, Lane
+from mqops.streams.outcome import NotStored, Outcome, Reason, Stored, Unknown
+from mqops.streams.sweep import Sweeper
+
+__all__ = [
+    "PULL_CONSUMER",
+    "Claim",
+    "Fetched",
+    "Lane",
+    "NotStored",
+    "Outcome",
+    "Reason",
+    "Stored",
+    "StoredMessage",
+    "Streams",
+    "Sweeper",
+    "Unknown",
+]

@@ -1,0 +1,136 @@
+"""The engine as the rest of the program holds it: its connections, and what can be asked of them.
+
+Each kind of traffic has a connection of its own, so that none waits behind another: publishing behind a large pull
+would wait for its bodies.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mqops.errors import BrokerNotAvailable
+from mqops.keys import Keyspace
+from mqops.message import NewMessage, Position
+from mqops.streams.bell import Bell, Ring
+from mqops.streams.connection import Address, Connection, ConnectionLost, NotSent, ReplyError
+from mqops.streams.fetch import Fetched, Fetcher, StoredMessage
+from mqops.streams.lane import Claim, Lane
+from mqops.streams.outcome import Outcome
+from mqops.streams.publish import Publisher
+from mqops.streams.scripts import ACK, DEAD_LETTER, FETCH, PUBLISH, REAP, RETRY, SWEEP, TRIM
+from mqops.streams.settle import Settler
+
+
+@dataclass(frozen=True, slots=True)
+class RedisHealth:
+    """What a probe of the server found."""
+
+    latency_ms: float
+    used_memory_bytes: int
+    maxmemory_bytes: int
+    """0 when the server has no limit."""
+
+
+class Streams:
+    """The streams engine of one process."""
+
+    def __init__(self, address: Address, keys: Keyspace, installation: str, name: str) -> None:
+        self.keys = keys
+        self.bell_channel = keys.bell(installation)
+        self._publishing = Connection(address, f"{name}:publish", (PUBLISH,))
+        self._fetching = Connection(address, f"{name}:fetch", (FETCH,))
+        self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, DEAD_LETTER))
+        self.janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM))
+        self._listening = Connection(address, f"{name}:bell")
+        self._publisher = Publisher(self._publishing, keys, self.bell_channel)
+        self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
+        self._settler = Settler(self._settling, keys, self.bell_channel)
+        self._bell = Bell(self._listening, self.bell_channel)
+
+    @classmethod
+    def open(cls, redis_url: str, keys: Keyspace, installation: str, *, name: str) -> "Streams":
+        """An engine that is not connected yet. Raises ``ConfigurationError`` for a URL it cannot read."""
+        return cls(Address.parse(redis_url), keys, installation, name)
+
+    async def start(self) -> None:
+        """Connect; a server that is away does not fail this, the connections come up when it does."""
+        for connection in (self._publishing, self._fetching, self._settling, self.janitor):
+            await connection.start()
+        await self._bell.start()
+
+    async def stop(self) -> None:
+        """Close the connections; what was under way counts as lost."""
+        for connection in (self._listening, self._publishing, self._fetching, self._settling, self.janitor):
+            await connection.stop()
+
+    def publish(self, messages: Sequence[NewMessage]) -> Awaitable[list[Outcome]]:
+        """See ``Publisher.publish``."""
+        return self._publisher.publish(messages)
+
+    async def fetch(self, lane: Lane, *, consumer: str, count: int, lease_ms: int) -> Fetched:
+        """See ``Fetcher.fetch``."""
+        return await self._fetcher.fetch(lane, consumer=consumer, count=count, lease_ms=lease_ms)
+
+    async def peek(
+        self, bucket: int, topic: str, partition: int, after: Position | None, count: int
+    ) -> list[StoredMessage]:
+        """See ``Fetcher.peek``."""
+        return await self._fetcher.peek(bucket, topic, partition, after, count)
+
+    async def last_position(self, bucket: int, topic: str, partition: int) -> Position:
+        """See ``Fetcher.last_position``."""
+        return await self._fetcher.last_position(bucket, topic, partition)
+
+    async def ready(self, bucket: int) -> list[tuple[str, int]]:
+        """See ``Fetcher.ready``."""
+        return await self._fetcher.ready(bucket)
+
+    async def ack(self, lane: Lane, claims: Sequence[Claim]) -> list[bool]:
+        """See ``Settler.ack``."""
+        return await self._settler.ack(lane, claims)
+
+    async def retry(
+        self, lane: Lane, claims: Sequence[Claim], delays_ms: Sequence[int], *, counts: bool = True
+    ) -> list[bool]:
+        """See ``Settler.retry``."""
+        return await self._settler.retry(lane, claims, delays_ms, counts=counts)
+
+    async def dead_letter(self, lane: Lane, claims: Sequence[Claim], reason: str, detail: str) -> list[bool]:
+        """See ``Settler.dead_letter``."""
+        return await self._settler.dead_letter(lane, claims, reason, detail)
+
+    def on_ring(self, callback: Callable[[list[Ring]], None]) -> None:
+        """See ``Bell.on_ring``."""
+        self._bell.on_ring(callback)
+
+    def on_resync(self, callback: Callable[[], None]) -> None:
+        """See ``Bell.on_resync``."""
+        self._bell.on_resync(callback)
+
+    async def beat(self, incarnation: str) -> None:
+        """Say that the worker ``incarnation`` is alive, by the server's clock. Raises ``BrokerNotAvailable``."""
+        seconds, microseconds = await self.ask("TIME")
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        await self.ask("ZADD", self.keys.workers, now, incarnation)
+
+    async def leave(self, incarnation: str) -> None:
+        """A worker that has given everything back says goodbye. Raises ``BrokerNotAvailable``."""
+        await self.ask("ZADD", self.keys.workers, 0, incarnation)
+
+    async def probe(self) -> RedisHealth:
+        """How the server is. Raises ``BrokerNotAvailable``."""
+        started = time.perf_counter()
+        await self.ask("PING")
+        latency_ms = (time.perf_counter() - started) * 1000
+        info = dict(
+            line.split(":", 1) for line in (await self.ask("INFO", "memory")).decode().splitlines() if ":" in line
+        )
+        return RedisHealth(latency_ms, int(info.get("used_memory", 0)), int(info.get("maxmemory", 0)))
+
+    async def ask(self, *arguments: str | int) -> Any:
+        """One command on the janitor's connection. Raises ``BrokerNotAvailable``."""
+        try:
+            return await self.janitor.call(*arguments)
+        except (NotSent, ConnectionLost, ReplyError) as error:
+            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error

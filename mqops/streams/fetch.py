@@ -1,0 +1,140 @@
+"""Handing messages out under leases, and looking at them without taking them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mqops.codec.envelope import decode_dead_letter_info, decode_envelope
+from mqops.errors import BrokerNotAvailable
+from mqops.keys import Keyspace
+from mqops.message import DeadLetterInfo, Delivery, Envelope, Position
+from mqops.streams.connection import Connection, ConnectionLost, NotSent, ReplyError
+from mqops.streams.lane import Lane
+from mqops.streams.scripts import FETCH
+
+PULL_CONSUMER = "pull"
+"""The consumer name of all that is pulled over HTTP; a push worker's is its incarnation."""
+
+FETCH_MESSAGES = 100
+FETCH_BYTES = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch gave. ``more``: the lane has work left. ``gone``: its stream or group is not there."""
+
+    deliveries: list[Delivery]
+    more: bool = False
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as it lies in its stream."""
+
+    position: Position
+    partition: int
+    id: bytes
+    key: str
+    envelope: Envelope
+    payload: bytes
+    dead_letter: DeadLetterInfo | None = None
+
+
+class Fetcher:
+    """Fetches over one connection, apart from publishing: bodies coming back must not delay those going in."""
+
+    def __init__(self, connection: Connection, keys: Keyspace, repairs: str) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._repairs = repairs
+
+    async def fetch(self, lane: Lane, *, consumer: str, count: int, lease_ms: int) -> Fetched:
+        """Up to ``count`` messages (at most 100, and about 1 MiB), each leased to ``consumer`` for ``lease_ms``.
+        Raises ``BrokerNotAvailable``; what a lost reply had handed out comes back when its lease ends."""
+        reply = await self._ask(lane, consumer, min(count, FETCH_MESSAGES), lease_ms)
+        status, more, *entries = reply
+        if status == b"GONE":
+            # Whoever runs the reconciler hears it; nothing is lost when nobody does: it looks regularly.
+            await self._connection.call("PUBLISH", self._repairs, lane.subscription)
+            return Fetched([], gone=True)
+        return Fetched([_delivery(lane.partition, entry) for entry in entries], more=bool(more))
+
+    async def ready(self, bucket: int) -> list[tuple[str, int]]:
+        """(subscription uid, partition) of every lane of the bucket that has work, longest waiting first."""
+        members = await self._call("ZRANGE", self._keys.ready(bucket), 0, -1)
+        lanes = (member.decode().rpartition(":") for member in members)
+        return [(subscription, int(partition)) for subscription, _, partition in lanes]
+
+    async def peek(
+        self, bucket: int, topic: str, partition: int, after: Position | None, count: int
+    ) -> list[StoredMessage]:
+        """Messages of a partition after ``after`` (from the first one without it), taking none of them."""
+        start = f"({after}" if after is not None else "-"
+        stream = self._keys.stream(bucket, topic, partition)
+        entries = await self._call("XRANGE", stream, start, "+", "COUNT", count)
+        return [_stored(partition, entry_id, fields) for entry_id, fields in entries]
+
+    async def last_position(self, bucket: int, topic: str, partition: int) -> Position:
+        """Where the newest message of a partition stands; offset 0 when there was none yet."""
+        last = await self._call("HGET", self._keys.meta(bucket, topic), f"last:{partition}")
+        return Position.parse(last.decode()) if last else Position(0, 0)
+
+    async def _ask(self, lane: Lane, consumer: str, count: int, lease_ms: int) -> Any:
+        try:
+            return await self._connection.run(
+                FETCH,
+                self._keys.epoch(lane.bucket),
+                lane.subscription,
+                lane.partition,
+                consumer,
+                count,
+                lease_ms,
+                FETCH_BYTES,
+            )
+        except (NotSent, ConnectionLost, ReplyError) as error:
+            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
+
+    async def _call(self, *arguments: str | int) -> Any:
+        try:
+            return await self._connection.call(*arguments)
+        except (NotSent, ConnectionLost, ReplyError) as error:
+            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
+
+
+def _stored(partition: int, entry_id: bytes, fields: list[bytes]) -> StoredMessage:
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    record = values.get(b"x")
+    return StoredMessage(
+        position=Position.parse(entry_id.decode()),
+        partition=partition,
+        id=values[b"i"],
+        key=values[b"k"].decode(),
+        envelope=_envelope(values[b"e"]),
+        payload=values[b"d"],
+        dead_letter=decode_dead_letter_info(record) if record else None,
+    )
+
+
+def _delivery(partition: int, entry: list[Any]) -> Delivery:
+    entry_id, token, attempt, fields = entry
+    stored = _stored(partition, entry_id, fields)
+    return Delivery(
+        position=stored.position,
+        partition=partition,
+        token=int(token),
+        attempt=int(attempt),
+        id=stored.id,
+        key=stored.key,
+        envelope=stored.envelope,
+        payload=stored.payload,
+        dead_letter=stored.dead_letter,
+    )
+
+
+def _envelope(data: bytes) -> Envelope:
+    try:
+        return decode_envelope(data)
+    except msgspec.DecodeError:
+        return Envelope(content_type="application/octet-stream")

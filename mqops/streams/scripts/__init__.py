@@ -1,0 +1,12 @@
+"""Lua scripts of the data plane: one command a file, its header naming KEYS, ARGV and what it returns."""
+
+from mqops.lua import Script, load_script
+
+PUBLISH: Script = load_script(__name__, "publish")
+FETCH: Script = load_script(__name__, "fetch")
+ACK: Script = load_script(__name__, "ack")
+RETRY: Script = load_script(__name__, "retry")
+DEAD_LETTER: Script = load_script(__name__, "dead_letter")
+SWEEP: Script = load_script(__name__, "sweep")
+REAP: Script = load_script(__name__, "reap")
+TRIM: Script = load_script(__name__, "trim")

@@ -1,0 +1,76 @@
+#!lua flags=allow-oom
+-- Hands out entries of a lane: retries that are due, then new ones; each leased under a new token.
+-- KEYS: 1 the bucket's epoch key.
+-- ARGV: 1 subscription uid · 2 partition · 3 consumer · 4 how many (at most 100) · 5 lease (ms) · 6 bytes at most.
+-- Returns {status, more, entry…}: status OK, GONE (no such subscription, stream or group: ring the reconciler) or
+--   CLOSED; more 1 when the lane has work left; an entry is {id, token, attempt, fields}.
+-- include: bucket
+-- include: lane
+
+local lane = open_lane(ARGV[1], ARGV[2])
+if not lane then return {'GONE', 0} end
+if lane.closing then return {'CLOSED', 0} end
+local consumer, wanted, deadline, room = ARGV[3], tonumber(ARGV[4]), now + tonumber(ARGV[5]), tonumber(ARGV[6])
+local taken, bytes = {'OK', 0}, 0
+local leases, records = {}, {}
+
+local function size_of(fields)
+  local size = 0
+  for i = 2, #fields, 2 do size = size + #fields[i] end
+  return size
+end
+
+local function hand_out(id, fields, attempt, losses)
+  local token = text(redis.call('HINCRBY', lane.meta, 'token', 1))
+  leases[#leases + 1], leases[#leases + 2] = text(deadline), id
+  records[#records + 1], records[#records + 2] = id, write_record(token, attempt, losses, consumer)
+  taken[#taken + 1] = {id, token, attempt, fields}
+  bytes = bytes + size_of(fields)
+end
+
+-- The body comes back from the stream; an entry that is no longer there is counted as lost, not waited for.
+local function hand_out_again(id)
+  local claimed = redis.pcall('XCLAIM', lane.stream, lane.subscription, consumer, 0, id, 'FORCE')
+  if claimed.err then return false end
+  local record = read_record(redis.call('HGET', lane.flight, id))
+  redis.call('ZREM', lane.retry, id)
+  if claimed[1] and claimed[1][2] then
+    hand_out(id, claimed[1][2], record and record.attempt + 1 or 1, record and record.losses or 0)
+  else
+    forget(lane, id)
+    redis.call('HINCRBY', lane.meta, 'done', 1)
+    redis.call('HINCRBY', lane.meta, 'lost', 1)
+  end
+  return true
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', lane.retry, '-inf', text(now), 'LIMIT', 0, wanted)) do
+  if bytes >= room then break end
+  if not hand_out_again(id) then return {'GONE', 0} end
+end
+
+-- New entries, a few first: their size tells how many more fit.
+local step = 8
+while #taken - 2 < wanted and bytes < room do
+  local count = math.min(step, wanted - (#taken - 2))
+  local read = redis.pcall('XREADGROUP', 'GROUP', lane.subscription, consumer, 'COUNT', count,
+    'STREAMS', lane.stream, '>')
+  if read and read.err then
+    if #taken == 2 then return {'GONE', 0} end
+    break
+  end
+  local entries = read and read[1] and read[1][2] or {}
+  for _, entry in ipairs(entries) do hand_out(entry[1], entry[2], 1, 0) end
+  if #entries > 0 then lane.position = entries[#entries][1] end
+  if #entries < count then break end
+  step = math.max(1, math.floor((room - bytes) / math.max(1, bytes / (#taken - 2))))
+end
+
+if #taken > 2 then
+  redis.call('ZADD', lane.lease, unpack(leases))
+  redis.call('HSET', lane.flight, unpack(records))
+  redis.call('HSET', lane.meta, 'pos:' .. lane.partition, lane.position)
+  redis.call('SADD', prefix .. 'held:' .. consumer, lane.name)
+end
+if keep_lane(lane) then taken[2] = 1 end
+return taken

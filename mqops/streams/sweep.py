@@ -1,0 +1,123 @@
+"""What somebody has to look after: timers that run out, workers that died, messages that outlived their retention.
+
+Every data-plane process runs a ``Sweeper``; one at a time is elected, by a key with a lifetime in the Redis server, and
+does the work. It sleeps until the next timer, at most a second, so an idle installation costs next to nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mqops.errors import BrokerNotAvailable
+from mqops.keys import BUCKETS
+from mqops.lua import Script
+from mqops.message import new_message_id
+from mqops.streams.connection import ConnectionLost, NotSent, ReplyError
+from mqops.streams.engine import Streams
+from mqops.streams.scripts import REAP, SWEEP, TRIM
+
+log = logging.getLogger(__name__)
+
+TERM_MS = 5_000
+SILENT_WORKER_MS = 12_000
+"""A worker without a heartbeat for this long is dead; it starts nothing itself once its last beat is 10 s old."""
+LOSSES_BEFORE_DEAD_LETTER = 5
+SWEEP_ENTRIES = 100
+TRIM_AT_ONCE = 50
+
+Partition = tuple[int, str, int]
+"""Bucket, topic uid, partition number."""
+
+
+class Sweeper:
+    """Sweeps while it is elected. ``partitions`` names what retention applies to, as the catalog has it now."""
+
+    def __init__(self, streams: Streams, partitions: Callable[[], Iterable[Partition]], trim_seconds: float) -> None:
+        self._streams = streams
+        self._partitions = partitions
+        self._trim_seconds = trim_seconds
+        self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
+        self._task: asyncio.Task[None] | None = None
+        self._trimmed_at = float("-inf")
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="sweeper")
+
+    async def stop(self) -> None:
+        """Stop; another process takes over at once."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        with contextlib.suppress(BrokerNotAvailable):
+            if await self._streams.ask("GET", self._streams.keys.sweeper) == self._name.encode():
+                await self._streams.ask("DEL", self._streams.keys.sweeper)
+
+    async def _run(self) -> None:
+        while True:
+            pause_seconds = 1.0
+            try:
+                if await self._is_elected():
+                    pause_seconds = await self.sweep()
+            except BrokerNotAvailable as error:
+                log.debug("sweeping waits: %s", error)
+            except Exception:
+                log.exception("sweeping failed; trying again")
+            await asyncio.sleep(pause_seconds)
+
+    async def _is_elected(self) -> bool:
+        key = self._streams.keys.sweeper
+        if await self._streams.ask("SET", key, self._name, "NX", "PX", TERM_MS) is not None:
+            return True
+        if await self._streams.ask("GET", key) != self._name.encode():
+            return False
+        await self._streams.ask("PEXPIRE", key, TERM_MS)
+        return True
+
+    async def sweep(self) -> float:
+        """One round over everything. Returns how long nothing is due (s), at most 1. Raises ``BrokerNotAvailable``."""
+        replies = await asyncio.gather(*(self._run_script(SWEEP, bucket) for bucket in range(BUCKETS)))
+        await self._take_over_from_dead_workers()
+        if time.monotonic() - self._trimmed_at >= self._trim_seconds:
+            await self.trim()
+            self._trimmed_at = time.monotonic()
+        waits = [(int(due) - int(now)) / 1000 for due, now, _moved in replies if due >= 0]
+        return max(0.005, min([1.0, *waits]))
+
+    async def trim(self) -> None:
+        """End what outlived its retention, everywhere. Raises ``BrokerNotAvailable``."""
+        partitions = list(self._partitions())
+        for start in range(0, len(partitions), TRIM_AT_ONCE):
+            await asyncio.gather(
+                *(self._run_script(TRIM, *partition) for partition in partitions[start : start + TRIM_AT_ONCE])
+            )
+
+    async def _take_over_from_dead_workers(self) -> None:
+        keys = self._streams.keys
+        seconds, microseconds = await self._streams.ask("TIME")
+        limit = int(seconds) * 1000 + int(microseconds) // 1000 - SILENT_WORKER_MS
+        for worker in await self._streams.ask("ZRANGEBYSCORE", keys.workers, "-inf", limit):
+            consumer = worker.decode()
+            taken = 0
+            for bucket in range(BUCKETS):
+                is_left = 1
+                while is_left:
+                    moved, is_left = await self._run_script(REAP, bucket, consumer, LOSSES_BEFORE_DEAD_LETTER)
+                    taken += moved
+            await self._streams.ask("ZREM", keys.workers, consumer)
+            if taken:
+                log.warning("worker %s is gone: %d messages it held are offered again", consumer, taken)
+
+    async def _run_script(self, script: Script, bucket: int, *arguments: str | int) -> Any:
+        dead_ids = (new_message_id(0) for _ in range(SWEEP_ENTRIES))
+        try:
+            return await self._streams.janitor.run(
+                script, self._streams.keys.epoch(bucket), self._streams.bell_channel, *arguments, *dead_ids
+            )
+        except (NotSent, ConnectionLost, ReplyError) as error:
+            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error

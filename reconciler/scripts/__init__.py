@@ -1,0 +1,1 @@
+"""Lua scripts that prepare, close and remove streams and groups: one command a file."""

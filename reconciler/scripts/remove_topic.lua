@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+-- Removes a topic or queue: its streams with all they hold, and its meta. Its subscriptions must be gone.
+-- KEYS: 1 the bucket's epoch key. ARGV: 1 uid. Returns the number of streams removed.
+-- include: bucket
+
+local base = prefix .. ARGV[1]
+local partitions = tonumber(redis.call('HGET', base .. ':meta', 'partitions')) or 0
+local removed = 0
+for number = 0, partitions - 1 do
+  removed = removed + redis.call('UNLINK', base .. ':' .. number .. ':s')
+  redis.call('UNLINK', base .. ':' .. number .. ':armed')
+end
+redis.call('UNLINK', base .. ':meta', base .. ':groups')
+redis.call('HDEL', prefix .. 'index', ARGV[1])
+return removed

@@ -1,0 +1,102 @@
+"""The values that pass through the pipeline: what was declared, what is desired, what is there.
+
+Plain frozen data; no step of the pipeline hands another anything else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mqops.keys import Keyspace
+from mqops.model import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in the manifests something stands; ``file`` is relative to the directory that was loaded."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource as it should be, complete: defaults are filled in, so two of them compare field by field."""
+
+    identity: Identity
+    spec: Mapping[str, Any]
+    """JSON form of the kind's spec (camelCase, durations as text), every field present."""
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    managed_by: str
+    """The Source's name."""
+    origin: Origin
+    """Of an implied resource: where its parent stands."""
+    implied_by: Identity | None = None
+    """The resource that brought this one along: a queue its subscription, a subscription its dead-letter topic."""
+    references: tuple[Identity, ...] = ()
+    """What must be there before this can be: its tenant, handler, topic, dead-letter topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A row of the catalog: a resource as it was last applied."""
+
+    uid: str
+    resource: Resource
+    generation: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTopic:
+    """What Redis has of a topic: its meta hash, and per partition the groups of its stream."""
+
+    uid: str
+    bucket: int
+    meta: Mapping[str, str]
+    """Empty when the hash is gone."""
+    groups: Mapping[int, Mapping[str, str]]
+    """Partition → subscription uid → last delivered id; a partition whose stream is gone is missing."""
+    readers: Mapping[str, str] = field(default_factory=dict)
+    """Subscription uid → ``own`` or ``foreign``: who the engine believes to be reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSubscription:
+    """What Redis has of a subscription beside its groups."""
+
+    uid: str
+    bucket: int
+    meta: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the history knows as existing though its row is gone: someone deleted it by hand."""
+
+    uid: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that exists, read in bulk: one SELECT and one pipelined read of Redis."""
+
+    applied: Mapping[Identity, Applied]
+    topics: Mapping[str, LiveTopic] = field(default_factory=dict)
+    """By uid; those that no row claims too."""
+    subscriptions: Mapping[str, LiveSubscription] = field(default_factory=dict)
+    """By uid; those that no row claims too."""
+    index: Mapping[str, int] = field(default_factory=dict)
+    """Uid → bucket, of all that the server lists."""
+    lost: Mapping[Identity, Lost] = field(default_factory=dict)
+    epochs: frozenset[int] = frozenset()
+    """Buckets that are prepared on this Redis server."""
+    revision: int = 0
+    """The catalog's."""
+    keys: Keyspace = Keyspace()
+    """How this installation names its keys: a subscription's meta names those of its dead-letter topic."""
