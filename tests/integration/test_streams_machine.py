@@ -1,0 +1,419 @@
+"""A model of the streams engine against its scripts on a real server: any sequence of steps holds the invariants.
+
+*Conservation*: per subscription and message exactly one of undelivered, leased, retrying, done, dead-lettered.
+*Fencing*: only the current token settles; any other changes nothing. *Publish outcome*: stored means one entry, refused
+means none, one idempotency token means one entry and the first one's id. *Counters*: backlog, `ready`, `due`, the armed
+readers and the trim floor equal a recount, without a single ring being heard.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from mqops.keys import Keyspace
+from mqops.lua import load_script
+from mqops.message import new_message_id
+
+BUCKET = 7
+PARTITIONS = 2
+MAX_BACKLOG = 6
+MAX_ATTEMPTS = 3
+LONG_MS = 3_600_000
+WORKERS = ("w1", "w2")
+LOSSES = 2
+
+partitions = st.integers(0, PARTITIONS - 1)
+readers = st.sampled_from(("billing", "audit"))
+
+
+@dataclass
+class Entry:
+    """What the model knows of one message as one subscription sees it."""
+
+    id: str
+    state: str = "undelivered"  # undelivered leased retrying done dead lost
+    token: str = "0"
+    attempt: int = 0
+    losses: int = 0
+    owner: str = "-"
+    is_due: bool = False  # its lease has run out, or its retry is due
+    is_bodyless: bool = False  # its stream was deleted
+
+
+@dataclass
+class Reader:
+    """A subscription, and the model of each of its lanes in order of offset."""
+
+    uid: str
+    dead: str
+    lanes: list[list[Entry]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
+
+    def entries(self) -> list[Entry]:
+        return [entry for lane in self.lanes for entry in lane]
+
+    def unfinished(self) -> int:
+        return sum(entry.state in ("undelivered", "leased", "retrying") for entry in self.entries())
+
+
+class StreamsMachine(RuleBasedStateMachine):
+    """Each rule does one thing to the server and to the model, and compares what it answered."""
+
+    redis: "redis.Redis"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = Keyspace(f"m{uuid.uuid4().hex[:8]}:")
+        self.topic = str(uuid.uuid4())
+        self.readers = {name: Reader(str(uuid.uuid4()), str(uuid.uuid4())) for name in ("billing", "audit")}
+        self.tokens: dict[str, tuple[bytes, bytes]] = {}
+        self.claims: list[tuple[str, int, str, str]] = []  # every hand-out there ever was
+        self.published = 0
+
+    # -- the scripts --------------------------------------------------------------------------------------------
+
+    def run(self, package: str, name: str, *arguments: Any) -> Any:
+        script = load_script(package, name)
+        try:
+            return self.redis.evalsha(script.sha, 1, self.keys.epoch(BUCKET), *arguments)
+        except redis.exceptions.NoScriptError:
+            return self.redis.eval(script.source, 1, self.keys.epoch(BUCKET), *arguments)
+
+    def step(self, name: str, *arguments: Any) -> Any:
+        return self.run("mqops.streams.scripts", name, *arguments)
+
+    def prepare_topic(self, retention_ms: int = LONG_MS) -> None:
+        provision = "reconciler.scripts"
+        self.run(provision, "prepare_topic", self.topic, "Topic", "acme", "orders", PARTITIONS, 1, "active",
+                 MAX_BACKLOG, retention_ms)  # fmt: skip
+
+    def prepare_reader(self, reader: Reader) -> int:
+        created: int = self.run(
+            "reconciler.scripts", "prepare_subscription", reader.uid, "acme", "reader", self.topic, 1, MAX_ATTEMPTS,
+            self.keys.bucket(BUCKET) + reader.dead, "active", "earliest")  # fmt: skip
+        return created
+
+    @initialize()
+    def prepare(self) -> None:
+        self.run("reconciler.scripts", "prepare_bucket")
+        self.prepare_topic()
+        for reader in self.readers.values():
+            self.run("reconciler.scripts", "prepare_topic", reader.dead, "Topic", "acme", "dead", 1, 1, "active", "",
+                     LONG_MS)  # fmt: skip
+            assert self.prepare_reader(reader) == PARTITIONS
+
+    # -- publishing ---------------------------------------------------------------------------------------------
+
+    def message(self, partition: int, token: str, payload: bytes, generation: int = 1) -> list[Any]:
+        return [self.topic, generation, partition, new_message_id(partition), "key", b"\x90", payload, token,
+                payload.ljust(16, b".") if token else b""]  # fmt: skip
+
+    @rule(
+        batch=st.lists(
+            st.tuples(partitions, st.sampled_from(("", "", "", "a", "b")), st.booleans()), min_size=1, max_size=5
+        ),
+        generation=st.sampled_from((1, 1, 1, 0)),
+    )
+    def publish(self, batch: list[tuple[int, str, bool]], generation: int) -> None:
+        messages = [self.message(p, token, b"x" if same else b"y", generation) for p, token, same in batch]
+        reply = self.step("publish", "bell", LONG_MS, *(part for message in messages for part in message))
+        assert len(reply) == len(batch)
+        for (partition, token, _), message, line in zip(batch, messages, reply, strict=True):
+            self.check_publish(partition, token, message, line)
+
+    def check_publish(self, partition: int, token: str, message: list[Any], line: bytes) -> None:
+        if message[1] == 0:
+            assert line == b"!STALE"
+        elif token in self.tokens:
+            digest, first = self.tokens[token]
+            assert line == (
+                first if digest == message[8] else b"!CONFLICT the idempotency key was used with another message"
+            )
+        elif max(reader.unfinished() for reader in self.readers.values()) >= MAX_BACKLOG:
+            assert line.startswith(b"!BACKLOG ")
+            holder = next(r for r in self.readers.values() if r.uid == line.split()[1].decode())
+            assert holder.unfinished() >= MAX_BACKLOG
+        else:
+            assert line[:1] not in (b"!", b"="), line
+            for reader in self.readers.values():
+                reader.lanes[partition].append(Entry(line.decode()))
+                assert int(line.split(b"-")[1]) == len(reader.lanes[partition])
+            self.published += 1
+            if token:
+                self.tokens[token] = (message[8], b"=" + message[3] + f"{partition} ".encode() + line)
+
+    # -- handing out and settling -------------------------------------------------------------------------------
+
+    @rule(name=readers, partition=partitions, count=st.integers(1, 20), consumer=st.sampled_from(("pull", *WORKERS)),
+          is_short=st.booleans())  # fmt: skip
+    def fetch(self, name: str, partition: int, count: int, consumer: str, is_short: bool) -> None:
+        reader = self.readers[name]
+        lane = reader.lanes[partition]
+        available = [e for e in lane if e.state == "undelivered" or (e.state == "retrying" and e.is_due)]
+        status, more, *handed = self.step(
+            "fetch", reader.uid, partition, consumer, count, 0 if is_short else LONG_MS, 1 << 20
+        )
+        assert status == b"OK"
+        with_body = [e for e in available if not e.is_bodyless]
+        if with_body == available:
+            assert len(handed) == min(count, len(available))
+            assert bool(more) == (len(available) > count)
+        assert len(handed) <= min(count, len(with_body))
+        self.note_lost(reader, partition)
+        for entry_id, token, attempt, _fields in handed:
+            entry = next(e for e in lane if e.id == entry_id.decode())
+            assert entry in available
+            entry.state, entry.token, entry.owner = "leased", token.decode(), consumer
+            entry.attempt, entry.is_due = entry.attempt + 1, is_short
+            assert attempt == entry.attempt
+            self.claims.append((name, partition, entry.id, entry.token))
+        undelivered = [e.state == "undelivered" for e in lane]
+        assert undelivered == sorted(undelivered), "new entries are handed out in order"
+
+    def note_lost(self, reader: Reader, partition: int) -> None:
+        """A fetch that finds a retry without its body counts it as lost."""
+        waiting = self.members(self.keys.retry(BUCKET, reader.uid, partition))
+        for entry in reader.lanes[partition]:
+            if entry.state == "retrying" and entry.is_bodyless and entry.id not in waiting:
+                entry.state = "lost"
+
+    def current(self, claim: tuple[str, int, str, str]) -> Entry | None:
+        """The entry, when the claim's token is the one that may settle it."""
+        name, partition, entry_id, token = claim
+        entry = next(e for e in self.readers[name].lanes[partition] if e.id == entry_id)
+        return entry if entry.state in ("leased", "retrying") and entry.token == token != "0" else None
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), how=st.sampled_from(("ack", "retry now", "retry later", "give back", "dead_letter")))
+    def settle(self, data: st.DataObject, how: str) -> None:
+        claim = data.draw(st.sampled_from(self.claims), label="claim")
+        name, partition, entry_id, token = claim
+        reader, entry = self.readers[name], self.current(claim)
+        before = self.dump() if entry is None else None
+        if how == "ack":
+            reply = self.step("ack", reader.uid, partition, entry_id, token)
+        elif how == "dead_letter":
+            reply = self.step(
+                "dead_letter", "bell", reader.uid, partition, "rejected", "no", entry_id, token, b"i" * 16
+            )
+        else:
+            delay_ms = LONG_MS if how == "retry later" else 0
+            reply = self.step(
+                "retry", "bell", reader.uid, partition, entry_id, token, delay_ms, int(how != "give back")
+            )
+        assert reply == [int(entry is not None)]
+        if entry is None:
+            assert self.dump() == before, "a stale token changes nothing"
+            return
+        if how == "ack":
+            entry.state = "done"
+        elif how == "dead_letter":
+            self.kill(entry)
+        else:
+            entry.state, entry.token, entry.is_due = "retrying", "0", how != "retry later"
+            entry.attempt -= how == "give back"
+
+    def kill(self, entry: Entry) -> None:
+        """Dead-lettered, or lost where there is no body to move."""
+        entry.state = "lost" if entry.is_bodyless else "dead"
+
+    def dump(self) -> dict[bytes, bytes | None]:
+        return {key: self.redis.dump(key) for key in self.redis.scan_iter(self.keys.prefix + "*", 1000)}
+
+    # -- what time and accidents do -----------------------------------------------------------------------------
+
+    @rule()
+    def sweep(self) -> None:
+        self.step("sweep", "bell", *(uuid.uuid4().bytes for _ in range(100)))
+        for reader in self.readers.values():
+            for entry in reader.entries():
+                if entry.state == "leased" and entry.is_due:
+                    if entry.attempt >= MAX_ATTEMPTS:
+                        self.kill(entry)
+                    else:
+                        entry.state = "retrying"  # with its token: who settles late still succeeds
+
+    @rule(name=readers, partition=partitions)
+    def hand_out_twice(self, name: str, partition: int) -> None:
+        """What is needed for a token to be stale while another is current, more often than chance has it."""
+        self.fetch(name=name, partition=partition, count=20, consumer="pull", is_short=True)
+        self.sweep()
+        self.fetch(name=name, partition=partition, count=20, consumer="pull", is_short=False)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def take_over(self, worker: str) -> None:
+        self.step("reap", "bell", worker, LOSSES, *(uuid.uuid4().bytes for _ in range(100)))
+        for reader in self.readers.values():
+            for entry in reader.entries():
+                if entry.state == "leased" and entry.owner == worker:
+                    entry.losses += 1
+                    if entry.losses >= LOSSES:
+                        self.kill(entry)
+                    else:
+                        entry.state, entry.token, entry.is_due = "retrying", "0", True
+                        entry.attempt -= 1
+
+    @rule(name=readers, partition=partitions)
+    def destroy_group_and_repair(self, name: str, partition: int) -> None:
+        reader = self.readers[name]
+        self.redis.xgroup_destroy(self.keys.stream(BUCKET, self.topic, partition), reader.uid)
+        assert self.step("fetch", reader.uid, partition, "pull", 1, LONG_MS, 1 << 20)[0] == b"GONE"
+        assert self.prepare_reader(reader) == 1
+
+    @rule(partition=partitions)
+    def delete_stream_and_repair(self, partition: int) -> None:
+        self.redis.delete(self.keys.stream(BUCKET, self.topic, partition))
+        line = self.step("publish", "bell", LONG_MS, *self.message(partition, "", b"x"))[0]
+        assert line.startswith((b"!DAMAGED", b"!BACKLOG")), line
+        self.prepare_topic()
+        for reader in self.readers.values():
+            assert self.prepare_reader(reader) == 1
+            for entry in reader.lanes[partition]:
+                if entry.state == "undelivered":
+                    entry.state = "lost"
+                entry.is_bodyless = True
+
+    @rule()
+    def forget_scripts(self) -> None:
+        self.redis.script_flush()
+
+    @rule()
+    def trim(self) -> None:
+        """Nothing is old: nothing may change."""
+        before = {reader.uid: reader.unfinished() for reader in self.readers.values()}
+        for partition in range(PARTITIONS):
+            assert self.step("trim", "bell", self.topic, partition, *(b"i" * 16 for _ in range(9))) == [0, 0]
+        assert before == {reader.uid: reader.unfinished() for reader in self.readers.values()}
+
+    @rule()
+    def outlive_retention(self) -> None:
+        """Everything is old: what is unfinished is dead-lettered, except under a live lease."""
+        time.sleep(0.002)
+        self.prepare_topic(retention_ms=0)
+        for partition in range(PARTITIONS):
+            self.step("trim", "bell", self.topic, partition, *(uuid.uuid4().bytes for _ in range(100)))
+        self.prepare_topic()
+        for reader in self.readers.values():
+            for entry in reader.entries():
+                if entry.state in ("undelivered", "retrying"):
+                    self.kill(entry)
+
+    @rule(name=readers, partition=partitions)
+    def run_out_of_memory(self, name: str, partition: int) -> None:
+        """Publishing is refused as a whole; settling and sweeping go on."""
+        reader = self.readers[name]
+        self.redis.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                self.step("publish", "bell", LONG_MS, *self.message(partition, "", b"x"))
+            self.settle_first(reader, partition)
+            self.sweep()
+        finally:
+            self.redis.config_set("maxmemory", 0)
+
+    def settle_first(self, reader: Reader, partition: int) -> None:
+        entry = next((e for e in reader.lanes[partition] if e.state == "leased"), None)
+        if entry is not None:
+            reply = self.step(
+                "dead_letter", "bell", reader.uid, partition, "rejected", "no", entry.id, entry.token, b"i" * 16
+            )
+            assert reply == [1]
+            self.kill(entry)
+
+    # -- invariants ---------------------------------------------------------------------------------------------
+
+    @invariant()
+    def conservation(self) -> None:
+        for reader in self.readers.values():
+            for partition, lane in enumerate(reader.lanes):
+                leased = {e.id for e in lane if e.state == "leased"}
+                retrying = {e.id for e in lane if e.state == "retrying"}
+                assert self.members(self.keys.lease(BUCKET, reader.uid, partition)) == leased
+                assert self.members(self.keys.retry(BUCKET, reader.uid, partition)) == retrying
+                flight = self.redis.hkeys(self.keys.flight(BUCKET, reader.uid, partition))
+                assert {entry_id.decode() for entry_id in flight} == leased | retrying
+                undelivered = [e.id for e in lane if e.state == "undelivered"]
+                stream = self.keys.stream(BUCKET, self.topic, partition)
+                position = self.redis.hget(self.keys.meta(BUCKET, reader.uid), f"pos:{partition}")
+                unread = self.redis.xrange(stream, b"(" + position)
+                assert [entry_id.decode() for entry_id, _ in unread] == undelivered
+
+    @invariant()
+    def dead_letters(self) -> None:
+        for reader in self.readers.values():
+            stored = self.redis.xlen(self.keys.stream(BUCKET, reader.dead, 0))
+            counted = int(self.redis.hget(self.keys.meta(BUCKET, reader.uid), "dead_lettered") or 0)
+            lost = int(self.redis.hget(self.keys.meta(BUCKET, reader.uid), "lost") or 0)
+            states = [entry.state for entry in reader.entries()]
+            assert stored == counted == states.count("dead")
+            assert lost == states.count("lost")
+
+    @invariant()
+    def counters(self) -> None:
+        total = int(self.redis.hget(self.keys.meta(BUCKET, self.topic), "total") or 0)
+        assert total == self.published
+        for reader in self.readers.values():
+            meta = self.redis.hgetall(self.keys.meta(BUCKET, reader.uid))
+            assert total - int(meta[b"base"]) - int(meta[b"done"]) == reader.unfinished()
+
+    @invariant()
+    def timers(self) -> None:
+        ready = self.members(self.keys.ready(BUCKET))
+        due = dict(self.redis.zrange(self.keys.due(BUCKET), 0, -1, withscores=True))
+        now = self.redis.time()[0] * 1000
+        for reader in self.readers.values():
+            for partition, lane in enumerate(reader.lanes):
+                name = f"{reader.uid}:{partition}"
+                has_work = any(e.state == "undelivered" or (e.state == "retrying" and e.is_due) for e in lane)
+                # A lease that ran out becomes a retry when it is swept; until then `due` tells of it.
+                assert (name in ready) == has_work
+                undelivered = any(e.state == "undelivered" for e in lane)
+                armed = self.redis.sismember(self.keys.armed(BUCKET, self.topic, partition), reader.uid)
+                assert bool(armed) == (not undelivered)
+                leases = [score for _, score in self.zset(self.keys.lease(BUCKET, reader.uid, partition))]
+                later = [s for _, s in self.zset(self.keys.retry(BUCKET, reader.uid, partition)) if s > now + 60_000]
+                expected = min([*leases, *later], default=None)
+                assert due.get(name.encode()) == expected
+
+    @invariant()
+    def mirror(self) -> None:
+        """The group's pending list is what is leased or retrying, where the group was not destroyed meanwhile."""
+        for reader in self.readers.values():
+            for partition, lane in enumerate(reader.lanes):
+                in_flight = {e.id for e in lane if e.state in ("leased", "retrying")}
+                stream = self.keys.stream(BUCKET, self.topic, partition)
+                pending = self.redis.xpending_range(stream, reader.uid, "-", "+", 100)
+                assert {p["message_id"].decode() for p in pending} <= in_flight
+
+    def members(self, key: str) -> set[str]:
+        return {member.decode() for member in self.redis.zrange(key, 0, -1)}
+
+    def zset(self, key: str) -> list[tuple[bytes, float]]:
+        return self.redis.zrange(key, 0, -1, withscores=True)
+
+    def teardown(self) -> None:
+        for key in self.redis.scan_iter(self.keys.prefix + "*", 1000):
+            self.redis.delete(key)
+
+
+def test_any_sequence_of_steps_holds_the_invariants(redis_client: "redis.Redis") -> None:
+    StreamsMachine.redis = redis_client
+    run_state_machine_as_test(
+        StreamsMachine,
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
