@@ -4,6 +4,7 @@ Each kind of traffic has a connection of its own, so that none waits behind anot
 would wait for its bodies.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -55,9 +56,8 @@ class Streams:
 
     async def start(self) -> None:
         """Connect; a server that is away does not fail this, the connections come up when it does."""
-        for connection in (self._publishing, self._fetching, self._settling, self.janitor):
-            await connection.start()
-        await self._bell.start()
+        connections = (self._publishing, self._fetching, self._settling, self.janitor)
+        await asyncio.gather(self._bell.start(), *(connection.start() for connection in connections))
 
     async def stop(self) -> None:
         """Close the connections; what was under way counts as lost."""

@@ -1,0 +1,131 @@
+"""HTTP publish, authenticated and access-checked, beside Webdis forwarding XADD to the same server.
+
+Peer: ``apt-get install wrk webdis``. Both are loaded in turn by wrk (1 thread, 32 connections) against one Valkey with
+``appendonly yes``, ``appendfsync everysec``; what the server holds afterwards is checked against what was answered 2xx.
+"""
+
+import hashlib
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks.load import CONNECTIONS, Load, generator, post
+from benchmarks.report import Row, compare
+from benchmarks.stack import Stack, running
+
+BAR = 0.4
+PEER_STREAM = "benchmark:webdis"
+
+_MANIFESTS = """
+apiVersion: mqops/v1
+kind: Tenant
+metadata: {{name: bench}}
+spec: {{}}
+---
+apiVersion: mqops/v1
+kind: Topic
+metadata: {{tenant: bench, name: events}}
+spec: {{producers: [publisher], retention: 1h}}
+---
+apiVersion: mqops/v1
+kind: Credential
+metadata: {{tenant: bench, name: publisher}}
+spec: {{principal: publisher, roles: [publisher], keys: [{{sha256: "{digest}"}}]}}
+"""
+
+
+def run(*, rounds: int, seconds: int) -> tuple[list[Row], list[str]]:
+    """Rows for bodies of 120 bytes and 1 KB, with the latencies beside the rates."""
+    key = "mqk_" + secrets.token_urlsafe(32)
+    notes = [f"load: {generator()}; mqops {version('mqops')}, 2 gunicorn workers; appendfsync everysec"]
+    with running(_MANIFESTS.format(digest=hashlib.sha256(key.encode()).hexdigest())) as stack, _webdis(stack) as peer:
+        if peer is None:
+            notes.append("peer missing: apt-get install webdis")
+        notes.append(f"server: Valkey {stack.redis.info('server').get('valkey_version', '?')}")
+        rows = []
+        for name, body in (("120 B", _body(120)), ("1 KB", _body(1024))):
+            pairs = [
+                (_ours(stack, key, body, seconds), peer and _theirs(stack, peer, body, seconds)) for _ in range(rounds)
+            ]
+            rates = [(ours.per_second, theirs.per_second if theirs else None) for ours, theirs in pairs]
+            rows.append(compare(f"publish {name}", rates, "messages/s", BAR))
+            p99 = [(ours.p99_ms, theirs.p99_ms if theirs else None) for ours, theirs in pairs]
+            rows.append(compare(f"publish {name}, p99", p99, "ms", None))
+    return rows, notes
+
+
+def _body(size_bytes: int) -> str:
+    """A request of about ``size_bytes``, as an application would send it."""
+    frame = {"payload": {"type": "user_notification", "data": {"user": "u-12345", "text": ""}}, "headers": {"k": "v"}}
+    frame["payload"]["data"]["text"] = "x" * (size_bytes - len(json.dumps(frame)))  # type: ignore[index]
+    return json.dumps(frame)
+
+
+def _ours(stack: Stack, key: str, body: str, seconds: int) -> Load:
+    before = _stored(stack)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    load = post(f"{stack.url}/api/v1/mq/topics/events/publish", body, headers, seconds)
+    time.sleep(0.2)
+    stored = _stored(stack) - before
+    answered = load.requests - load.refused
+    # The load stops with a request on its way on each connection: those may be stored without having been counted.
+    if load.refused or load.broken or not answered <= stored <= answered + CONNECTIONS:
+        raise RuntimeError(
+            f"{answered} were answered 2xx, {stored} are stored, {load.refused} refused, {load.broken} broken"
+        )
+    return load
+
+
+def _stored(stack: Stack) -> int:
+    keys = stack.redis.keys("mq:{b*}:*:meta")
+    return sum(int(total) for key in keys if (total := stack.redis.hget(key, "total")))
+
+
+def _theirs(stack: Stack, url: str, body: str, seconds: int) -> Load:
+    command = f"XADD/{PEER_STREAM}/MAXLEN/~/100000/*/p/{quote(body, safe='')}"
+    before = stack.redis.xinfo_stream(PEER_STREAM)["entries-added"] if stack.redis.exists(PEER_STREAM) else 0
+    load = post(url, command, {}, seconds)
+    time.sleep(0.2)
+    stored = stack.redis.xinfo_stream(PEER_STREAM)["entries-added"] - before
+    if load.broken or not load.requests - load.refused <= stored <= load.requests + CONNECTIONS:
+        raise RuntimeError(f"webdis: {load.requests} were answered, {stored} are stored, {load.broken} broken")
+    return load
+
+
+@contextmanager
+def _webdis(stack: Stack) -> Iterator[str | None]:
+    """Webdis in front of the stack's server; ``None`` where it is not installed."""
+    program = shutil.which("webdis")
+    if program is None:
+        yield None
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "redis_host": stack.redis_socket,
+        "redis_port": 0,
+        "http_host": "127.0.0.1",
+        "http_port": port,
+        "threads": 2,
+        "daemonize": False,
+        "verbosity": 0,
+        "logfile": str(stack.directory / "webdis.log"),
+    }
+    config = Path(stack.directory) / "webdis.json"
+    config.write_text(json.dumps(settings))
+    process = subprocess.Popen([program, str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.kill()
+        process.wait()
