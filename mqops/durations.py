@@ -5,27 +5,42 @@ here and nowhere else, so that one meaning has one spelling and a plan shows no 
 """
 
 import re
+from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+
+from mqops.errors import InvalidValue
 
 _MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
-DURATION_PATTERN = r"^(0|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))$"
-SIZE_PATTERN = r"^[0-9]+(B|KiB|MiB|GiB)$"
+DURATION_PATTERN = r"^(0|[0-9]{1,12}(\.[0-9]{1,6})?(ms|s|m|h|d))$"
+SIZE_PATTERN = r"^[0-9]{1,12}(B|KiB|MiB|GiB)$"
+
+_UNIT_WORDS = {
+    **dict.fromkeys(("msec", "msecs", "milli", "millis", "millisecond", "milliseconds"), "ms"),
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("day", "days"), "d"),
+    **{unit: unit for unit in _MS},
+}
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds in ``text``; raises ``ValueError`` naming what is accepted."""
+    """Milliseconds in ``text``; raises ``InvalidValue`` naming what is accepted."""
     if text == "0":
         return 0
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", text)
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)", text, re.ASCII)
     if match is None:
-        raise ValueError(f"{text!r} is not a duration: write a number and a unit, like 250ms, 30s, 15m, 12h or 7d")
-    milliseconds = float(match[1]) * _MS[match[2]]
-    if milliseconds != int(milliseconds):
-        raise ValueError(f"{text!r} is finer than a millisecond")
+        raise InvalidValue(
+            f'"{text}" is not a duration: write a number and a unit, like 250ms, 30s, 15m, 12h or 7d',
+            _near_duration(text),
+        )
+    milliseconds = Fraction(match[1]) * _MS[match[2]]
+    if milliseconds.denominator != 1:
+        raise InvalidValue(f'"{text}" is finer than a millisecond')
     return int(milliseconds)
 
 
@@ -38,10 +53,12 @@ def format_duration(milliseconds: int) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes in ``text``; raises ``ValueError`` naming what is accepted."""
-    match = re.fullmatch(r"([0-9]+)(B|KiB|MiB|GiB)", text)
+    """Bytes in ``text``; raises ``InvalidValue`` naming what is accepted."""
+    match = re.fullmatch(r"([0-9]{1,12})(B|KiB|MiB|GiB)", text, re.ASCII)
     if match is None:
-        raise ValueError(f"{text!r} is not a size: write a number and a unit, like 512B, 64KiB, 1MiB or 2GiB")
+        raise InvalidValue(
+            f'"{text}" is not a size: write a number and a unit, like 512B, 64KiB, 1MiB or 2GiB', _near_size(text)
+        )
     return int(match[1]) * _BYTES[match[2]]
 
 
@@ -53,16 +70,67 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes // _BYTES[unit]}{unit}"
 
 
+def _near_duration(text: str) -> str:
+    """``7 days`` → ``7d``, ``1h30m`` → ``90m``, ``2 weeks`` → ``14d``; empty when there is no telling."""
+    if re.fullmatch(r"[0-9]{1,12}", text.strip(), re.ASCII):
+        return f"{text.strip()}s"
+    parts = re.findall(r"([0-9]{1,9}) *([a-z]+)", text.lower(), re.ASCII)
+    if not parts or re.sub(r"[0-9]{1,9} *[a-z]+|[ ,]", "", text.lower(), flags=re.ASCII):
+        return ""
+    total = 0
+    for number, word in parts:
+        days = 7 if word in ("w", "week", "weeks") else 1
+        unit = "d" if days == 7 else _UNIT_WORDS.get(word)
+        if unit is None:
+            return ""
+        total += int(number) * days * _MS[unit]
+    return format_duration(total)
+
+
+def _near_size(text: str) -> str:
+    """``64 kb`` → ``64KiB``; empty when no number and unit can be made out."""
+    match = re.fullmatch(r" *([0-9]{1,12}) *([kmg]?)(?:i?b|bytes?)? *", text.lower(), re.ASCII)
+    return f"{match[1]}{match[2].upper()}{'iB' if match[2] else 'B'}" if match else ""
+
+
 def _read_duration(value: Any) -> Any:
     if isinstance(value, str):
         return parse_duration(value)
-    raise ValueError("write a duration as text: a number and a unit, like 30s")
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    message = "a duration is text, a number and a unit, like 30s"
+    raise InvalidValue(f"{value} has no unit: {message}" if is_number else message, f"{value}s" if is_number else "")
 
 
 def _read_size(value: Any) -> Any:
     if isinstance(value, str):
         return parse_size(value)
-    raise ValueError("write a size as text: a number and a unit, like 1MiB")
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    message = "a size is text, a number and a unit, like 1MiB"
+    raise InvalidValue(f"{value} has no unit: {message}" if is_number else message, f"{value}B" if is_number else "")
+
+
+def duration_within(low: str, high: str) -> AfterValidator:
+    """Refuses a ``Duration`` outside of ``low`` to ``high``, both included and written as in a manifest."""
+    low_ms, high_ms = parse_duration(low), parse_duration(high)
+
+    def check(milliseconds: int) -> int:
+        if not low_ms <= milliseconds <= high_ms:
+            raise InvalidValue(f"{format_duration(milliseconds)} is outside of {low} to {high}")
+        return milliseconds
+
+    return AfterValidator(check)
+
+
+def size_within(low: str, high: str) -> AfterValidator:
+    """Refuses a ``Size`` outside of ``low`` to ``high``, both included and written as in a manifest."""
+    low_bytes, high_bytes = parse_size(low), parse_size(high)
+
+    def check(size_bytes: int) -> int:
+        if not low_bytes <= size_bytes <= high_bytes:
+            raise InvalidValue(f"{format_size(size_bytes)} is outside of {low} to {high}")
+        return size_bytes
+
+    return AfterValidator(check)
 
 
 Duration = Annotated[

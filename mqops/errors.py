@@ -72,6 +72,10 @@ class Conflict(MqopsError):
     code = "CONFLICT"
 
 
+class IdempotencyConflict(Conflict):
+    code = "IDEMPOTENCY_CONFLICT"
+
+
 class QuotaExceeded(MqopsError):
     code = "QUOTA_EXCEEDED"
 
@@ -94,3 +98,11 @@ class OutcomeUnknown(BrokerNotAvailable):
 
 class ConfigurationError(Exception):
     """The operator has to act: the message names the thing and the way out."""
+
+
+class InvalidValue(ValueError):
+    """A value that cannot be accepted. ``suggestion`` is what was probably meant, ready to paste; empty for none."""
+
+    def __init__(self, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.suggestion = suggestion

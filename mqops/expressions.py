@@ -1,17 +1,35 @@
 """CEL, the one language for every expression: filters here, transforms and policies when they come.
 
 A filter sees ``payload``, ``headers``, ``key`` and ``topic``. A missing field makes it false (so a filter may name
-fields that only some messages have); any other failure is the message's own and is reported as such.
+fields that only some messages have); any other failure is the message's own and is reported as such. What can be known
+without a message is checked when a filter is compiled: its syntax, the names it uses, the regular expressions in it.
 Source of the language: https://github.com/google/cel-spec.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cel
 
+from mqops.errors import InvalidValue
+from mqops.nearest import nearest
+
 FILTER_VARIABLES = frozenset({"payload", "headers", "key", "topic"})
+
+_TYPES = frozenset({"int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"})
+_LITERALS = frozenset({"true", "false", "null", "in"})
+_MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
+"""Called on a list or map; their first argument names a variable for the others."""
+_OF_STRINGS = frozenset({"size", "contains", "startsWith", "endsWith", "matches"})
+_OF_DAYS = frozenset({"getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"})
+_OF_TIMES = frozenset({"getHours", "getMinutes", "getSeconds", "getMilliseconds"})
+_METHODS = _OF_STRINGS | _OF_DAYS | _OF_TIMES
+_CONVERSIONS = frozenset({"int", "uint", "double", "string", "bytes", "dyn", "duration", "timestamp"})
+_FUNCTIONS = _CONVERSIONS | {"size", "has", "type"}
+_TAKE_CONSTANTS = frozenset({"matches", "duration", "timestamp"})
+"""Calls that a constant argument can make fail for every message; they are tried out once."""
 
 
 class ExpressionFailed(Exception):
@@ -40,13 +58,86 @@ class Filter:
 
 @lru_cache(maxsize=4096)
 def compile_filter(source: str) -> Filter:
-    """Compile ``source``; raises ``ValueError`` saying where it is wrong."""
+    """Compile ``source``; raises ``InvalidValue`` saying what is wrong and what was probably meant."""
     try:
         program = cel.compile(source)
     except ValueError as error:
-        raise ValueError(f"not a CEL expression: {error}") from error
-    unknown = set(program.variables()) - FILTER_VARIABLES
-    if unknown:
-        names = ", ".join(sorted(unknown))
-        raise ValueError(f"a filter knows payload, headers, key and topic, not {names}")
+        raise InvalidValue(f"not a CEL expression: {_shortened(str(error))}") from error
+    _check_names(source)
     return Filter(source, program)
+
+
+def _shortened(error: str) -> str:
+    """The engine repeats the whole expression and draws a picture of it; a line of a report has no room for either."""
+    match = re.search(r"<input>:(\d+):(\d+): (?:Syntax error: )?(.*)", error)
+    return f"line {match[1]}, character {match[2]}: {match[3]}" if match else error.splitlines()[0]
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>   \s+ | //[^\n]* )
+    | (?P<text>    [bB]?[rR] (?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n]*" | '[^'\n]*' )
+                 | [bB]? (?: \"{3}(?:\\.|[^\\])*?\"{3} | '{3}(?:\\.|[^\\])*?'{3}
+                           | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' ) )
+    | (?P<number>  0x[0-9a-fA-F]+[uU]? | (?:\d+\.\d+ | \.\d+ | \d+) (?:[eE][+-]?\d+)? [uU]? )
+    | (?P<name>    [A-Za-z_]\w* )
+    | (?P<mark>    . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _tokens(source: str) -> list[_Token]:
+    found = ((match.lastgroup or "", match.group()) for match in _TOKEN.finditer(source))
+    return [_Token(kind, text) for kind, text in found if kind != "space"]
+
+
+def _check_names(source: str) -> None:
+    """Refuse variables and functions that no message will ever have.
+
+    The engine lists the names an expression uses, but not which of them a macro binds (the ``i`` of
+    ``payload.items.exists(i, i.price > 10)``): so the tokens are walked once, with the scopes that are open.
+    """
+    tokens = [_Token("mark", ""), *_tokens(source), _Token("mark", ""), _Token("mark", "")]
+    scopes: list[str] = []  # for each open bracket the variable it binds, empty for none
+    for index in range(1, len(tokens) - 2):
+        previous, token, following, after = tokens[index - 1 : index + 3]
+        if token.text in ("(", "[", "{") and token.kind == "mark":
+            is_macro = previous.text in _MACROS and tokens[index - 2].text == "."
+            scopes.append(following.text if is_macro else "")
+        elif token.text in (")", "]", "}") and token.kind == "mark":
+            scopes.pop()
+        elif token.kind == "name" and following.text == "(":
+            _check_call(token.text, is_method=previous.text == ".")
+            if token.text in _TAKE_CONSTANTS and after.kind == "text" and tokens[index + 3].text == ")":
+                _try_out(token.text, after.text)
+        elif token.kind == "name" and previous.text != ".":
+            _check_variable(token.text, {*FILTER_VARIABLES, *scopes})
+
+
+def _check_call(name: str, *, is_method: bool) -> None:
+    if is_method and name not in _METHODS | _MACROS:
+        hint = f"{name}(x)" if name in _FUNCTIONS else nearest(name, _METHODS | _MACROS)
+        raise InvalidValue(f"nothing has a method {name}()", hint)
+    if not is_method and name not in _FUNCTIONS:
+        hint = f"x.{name}(…)" if name in _METHODS | _MACROS else nearest(name, _FUNCTIONS)
+        raise InvalidValue(f"there is no function {name}()", hint)
+
+
+def _check_variable(name: str, known: set[str]) -> None:
+    if name not in known | _TYPES | _LITERALS:
+        message = f"{name} is not a variable: a filter knows payload, headers, key and topic"
+        raise InvalidValue(message, nearest(name, known - {""}) or f"payload.{name}")
+
+
+def _try_out(name: str, constant: str) -> None:
+    try:
+        cel.compile(f"''.matches({constant})" if name == "matches" else f"{name}({constant})").execute()
+    except Exception as error:
+        wanted = {"matches": "a regular expression (RE2)", "duration": "a duration", "timestamp": "a timestamp"}[name]
+        raise InvalidValue(f"{constant} is not {wanted}") from error

@@ -20,6 +20,9 @@ _DISCOVERED = {
 }
 """Where SERVICE_DISCOVERY_MODE=docker-compose finds the platform's services."""
 
+MANIFEST_VARIABLES = (*_DISCOVERED, "MQOPS_LISTEN_URL")
+"""What manifests may name as `${NAME}`, set or not; everything else in the environment stays out of their reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -50,6 +53,8 @@ class Settings:
     """MQOPS_DEVELOPMENT_CREDENTIAL: a key for everything, set by `mqops up` on embedded servers alone."""
     listen_url: str = "http://127.0.0.1:3011"
     """MQOPS_LISTEN_URL: where `mqops listen` receives webhooks; a variable for manifests."""
+    accept_risk: bool = False
+    """MQOPS_ACCEPT_RISK=1: start on stores that `mqops doctor` calls bad."""
     drain_seconds: float = 10.0
     """MQOPS_DRAIN_TIMEOUT (a duration): how long `serve` and `work` finish what they hold after SIGTERM."""
 
@@ -76,7 +81,7 @@ class Settings:
 
     @property
     def manifest_variables(self) -> dict[str, str]:
-        """What `${NAME}` may name in a manifest."""
+        """Values of the ``MANIFEST_VARIABLES`` that are set."""
         return {**self.service_urls, "MQOPS_LISTEN_URL": self.listen_url}
 
 
@@ -100,6 +105,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         private_targets=reader.private_targets("MQOPS_PRIVATE_TARGETS"),
         development_credential=environment.get("MQOPS_DEVELOPMENT_CREDENTIAL") or None,
         listen_url=environment.get("MQOPS_LISTEN_URL") or f"http://127.0.0.1:{port + 1}",
+        accept_risk=reader.choice("MQOPS_ACCEPT_RISK", ("0", "1")) == "1",
         drain_seconds=reader.duration_ms("MQOPS_DRAIN_TIMEOUT", 10_000) / 1000,
         max_message_size_bytes=reader.size("MAX_MESSAGE_SIZE", 1_048_576),
         default_ttl_ms=reader.integer("DEFAULT_TTL", 604_800, 1, 10 * 365 * 86_400) * 1000,
@@ -141,10 +147,14 @@ class _Reader:
         if not text:
             return default
         try:
-            return int(text) if text.isdecimal() else parse_size(text)
+            size = int(text) if re.fullmatch("[0-9]{1,18}", text) else parse_size(text)
         except ValueError as error:
             self._wrong.append(f"{name}: {error}")
             return default
+        if not 1 <= size <= 512 * 1024**2:
+            self._wrong.append(f"{name}={text!r}: expected 1B to 512MiB")
+            return default
+        return size
 
     def duration_ms(self, name: str, default: int) -> int:
         text = self._environment.get(name)

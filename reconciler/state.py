@@ -98,5 +98,5 @@ class Observed:
     """Buckets that are prepared on this Redis server."""
     revision: int = 0
     """The catalog's."""
-    keys: Keyspace = Keyspace()
+    keys: Keyspace = field(default_factory=Keyspace)
     """How this installation names its keys: a subscription's meta names those of its dead-letter topic."""

@@ -57,3 +57,4 @@ CREATE TABLE mq_changes (
 );
 
 CREATE INDEX mq_changes_uid ON mq_changes (uid, revision);
+CREATE INDEX mq_changes_identity ON mq_changes (kind, tenant, name, revision);

@@ -1,10 +1,13 @@
 """Handler: where messages are delivered to."""
 
+import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mqops.durations import Duration
+from mqops.durations import Duration, duration_within
+from mqops.errors import InvalidValue
 from mqops.model.metadata import Strict
 
 
@@ -23,27 +26,48 @@ class SecretReference(Strict):
         return self
 
 
+def environment_prefix(tenant: str) -> str:
+    """What the names of ``tenant``'s environment variables begin with."""
+    return f"MQOPS_{re.sub('[^A-Z0-9]', '_', tenant.upper())}_"
+
+
+def _is_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_complete = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise InvalidValue(f"not a URL: {error}") from error
+    if not is_complete:
+        raise InvalidValue("not a URL: write https://host/path")
+    return url
+
+
+def _is_theirs(header: str) -> str:
+    if header.lower().startswith("webhook-") or header.lower() in _OURS:
+        raise InvalidValue(f"mqops sets {header} on every delivery: choose another header")
+    return header
+
+
+_OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048), AfterValidator(_is_url)]
+HeaderName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"), AfterValidator(_is_theirs)
+]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,4096}$")]
+
+
 class HttpHandler(Strict):
     """A webhook: one POST a message, in the Standard Webhooks form."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    url: Url
     """Where to post."""
-    timeout: Duration | None = None
+    timeout: Annotated[Duration, duration_within("10ms", "1h")] | None = None
     """For the whole request. Without it, PROCESSING_TIMEOUT_MS."""
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     """Sent with each request, beside ours."""
     signing_secret: SecretReference | None = None
     """Signs each request (`webhook-signature`); `whsec_` and base64, or any text of 24 bytes or more."""
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_are_theirs(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if name.lower().startswith("webhook-") or name.lower() in {"host", "content-length", "content-type"}:
-                raise ValueError(f"{name!r} is set by mqops on every delivery")
-            if not name.replace("-", "").replace("_", "").isalnum() or any(c in value for c in "\r\n\0"):
-                raise ValueError(f"{name!r} is not a valid HTTP header")
-        return headers
 
 
 class HandlerSpec(Strict):

@@ -3,8 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from mqops.errors import InvalidValue
 
 API_VERSION = "mqops/v1"
 
@@ -17,13 +19,27 @@ def _not_a_uid(name: str) -> str:
         UUID(name)
     except ValueError:
         return name
-    raise ValueError("a name must not look like a UUID: paths take either, and could not tell them apart")
+    raise InvalidValue("a name must not look like a UUID: paths take either, and could not tell them apart")
 
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_not_a_uid)]
 """Unique per tenant and kind (topics and queues share one namespace)."""
 
+LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
+
+
+def _not_reserved(key: str) -> str:
+    if key.startswith("mqops/"):
+        raise InvalidValue(f"{key} means nothing in this version: keys under mqops/ are reserved")
+    return key
+
+
+AnnotationKey = Annotated[
+    LabelKey,
+    AfterValidator(_not_reserved),
+    WithJsonSchema({"type": "string", "pattern": r"^(?!mqops/)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"}),
+]
 
 
 class Strict(BaseModel):
@@ -45,18 +61,10 @@ class TenantlessMetadata(Strict):
 
     name: Name
     """Unique among its kind."""
-    labels: dict[str, LabelValue] = Field(default_factory=dict)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Yours, for selecting and finding."""
-    annotations: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[AnnotationKey, str] = Field(default_factory=dict)
     """Yours, for notes and other tools. Keys under `mqops/` are reserved."""
-
-    @field_validator("annotations")
-    @classmethod
-    def _reserved(cls, annotations: dict[str, str]) -> dict[str, str]:
-        for key in annotations:
-            if key.startswith("mqops/"):
-                raise ValueError(f"{key!r} is not an annotation of this version: keys under mqops/ are reserved")
-        return annotations
 
 
 class Metadata(TenantlessMetadata):

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mqops.durations import Duration
+from mqops.durations import Duration, duration_within
 from mqops.expressions import compile_filter
 from mqops.model.metadata import TOPIC_REFERENCE_PATTERN, Name, Strict
+from mqops.model.topic import AckDeadline
 
 TopicReference = Annotated[str, StringConstraints(pattern=TOPIC_REFERENCE_PATTERN)]
 
@@ -18,17 +19,19 @@ def _compiles(source: str) -> str:
 
 FilterExpression = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_compiles)]
 
+Delay = Annotated[Duration, duration_within("0s", "7d")]
+
 
 class RetrySpec(Strict):
     """When a failed message is tried again: exponential, with jitter."""
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
     """Attempts in all, the first included; then the message is dead-lettered."""
-    initial_delay: Duration = 1_000
+    initial_delay: Delay = 1_000
     """Before the second attempt."""
     multiplier: Annotated[float, Field(ge=1, le=100)] = 2.0
     """How much longer each further delay is."""
-    max_delay: Duration = 600_000
+    max_delay: Delay = 600_000
     """No delay is longer."""
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of each delay that chance may add or take away, so that failures do not return together."""
@@ -54,12 +57,12 @@ class SubscriptionSpec(Strict):
     A missing field counts as false; any other error dead-letters the message as `filter_error`."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Deliveries at once, per worker. Without it, MAX_CONCURRENT_CONSUMERS."""
-    ack_deadline: Duration | None = None
+    ack_deadline: AckDeadline | None = None
     """How long a pulling consumer has to settle a message before it is handed out again.
     Without it, CONSUMER_TIMEOUT."""
     retry: RetrySpec = Field(default_factory=RetrySpec)
     """When a failed message is tried again."""
     dead_letter: Name | None = None
-    """Topic for what failed for good, of this tenant. Without it, `<topic>.deadletter`, made when nobody declares it."""
+    """Topic of this tenant for what failed for good. Without it, `<topic>.deadletter`, made when nobody declares it."""
     state: Literal["active", "paused"] = "active"
     """`paused` hands nothing out; the backlog is kept."""

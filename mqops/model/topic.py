@@ -4,12 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mqops.durations import Duration, Size
+from mqops.durations import Duration, Size, duration_within, size_within
 from mqops.model.metadata import Name, Strict
 
 State = Literal["active", "paused", "archived"]
 
 DEADLETTER_RETENTION_MS = 30 * 86_400_000
+
+Retention = Annotated[Duration, duration_within("1s", "3650d")]
+AckDeadline = Annotated[Duration, duration_within("100ms", "1d")]
+MessageSize = Annotated[Size, size_within("1B", "512MiB")]
 
 
 class StoredSpec(Strict):
@@ -23,13 +27,13 @@ class StoredSpec(Strict):
     """Where the messages live."""
     partitions: Annotated[int, Field(ge=1, le=256)] = 1
     """Streams the messages are spread over; a key always lands in the same one."""
-    retention: Duration | None = None
+    retention: Retention | None = None
     """How long messages are kept, read or not; what is then still unread is dead-lettered as `expired`.
     Without it, DEFAULT_TTL."""
-    max_backlog: Annotated[int, Field(ge=1)] | None = None
+    max_backlog: Annotated[int, Field(ge=1, le=2**53)] | None = None
     """Unfinished messages per subscription; beyond it publishing is refused, nothing is dropped.
     Without it, MAX_QUEUE_LENGTH."""
-    max_message_size: Size | None = None
+    max_message_size: MessageSize | None = None
     """Largest payload. Without it, MAX_MESSAGE_SIZE."""
     producers: tuple[Name, ...] = ()
     """Principals that may publish; empty means any of the tenant."""
@@ -49,7 +53,7 @@ class TopicSpec(StoredSpec):
 class QueueSpec(StoredSpec):
     """A topic with one implied subscription of the same name, pulled over HTTP from the earliest message."""
 
-    ack_deadline: Duration | None = None
+    ack_deadline: AckDeadline | None = None
     """How long a consumer has to settle a message before it is handed out again. Without it, CONSUMER_TIMEOUT."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
     """Hand-outs in all; then the message is dead-lettered."""

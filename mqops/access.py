@@ -1,0 +1,144 @@
+"""Who is calling, and what they may do. Knows neither HTTP nor the catalog: it says what it needs of both.
+
+A caller acts in one tenant. Everything is looked up in that tenant, so what belongs to another is not found in the
+same way as what does not exist, and no rule here has to hide it. The rules here are about what is found.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mqops.errors import Forbidden, NotFound, Unauthenticated
+from mqops.model import SYSTEM_TENANT, Role, StoredSpec
+
+_REMEMBERED = 10_000
+"""Credentials that were checked and are in use; beyond it they are checked again."""
+
+_DEVELOPER = "developer"
+_ALL_ROLES: frozenset[str] = frozenset({"publisher", "consumer"})
+
+
+class Principal(Protocol):
+    """Who a key stands for."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def roles(self) -> frozenset[str]: ...
+
+
+class Key(Protocol):
+    """A key, known by its SHA-256."""
+
+    @property
+    def principal(self) -> Principal: ...
+    @property
+    def expires_at(self) -> float | None: ...
+
+
+class Keys(Protocol):
+    """Where keys and tenants are looked up: one state of the catalog."""
+
+    def key(self, digest: str) -> Key | None: ...
+    def tenant(self, name: str) -> object | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A principal acting in a tenant."""
+
+    principal: str
+    home: str
+    """The tenant that the principal belongs to."""
+    tenant: str
+    """The tenant that it acts in: its own, unless it is of the tenant ``system``."""
+    roles: frozenset[str]
+    producer: str
+    """What its messages say of who published them."""
+
+    @property
+    def is_of_system(self) -> bool:
+        """Whether it may act for any tenant."""
+        return self.home == SYSTEM_TENANT
+
+    def require_role(self, role: Role) -> None:
+        """Raises ``Forbidden`` for a principal without ``role``."""
+        if role not in self.roles:
+            raise Forbidden(f"principal {self.principal!r} has not the role {role!r}", role=role)
+
+    def require_producer(self, topic: StoredSpec) -> None:
+        """Raises ``Forbidden`` unless the caller may publish to a topic of its tenant."""
+        if topic.producers and not self.is_of_system and self.principal not in topic.producers:
+            raise Forbidden(f"principal {self.principal!r} is not among the topic's producers")
+
+    def require_consumer(self, topic: StoredSpec) -> None:
+        """Raises ``Forbidden`` unless the caller may read a topic of its tenant."""
+        if topic.consumers and not self.is_of_system and self.principal not in topic.consumers:
+            raise Forbidden(f"principal {self.principal!r} is not among the topic's consumers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A caller whose credential was checked."""
+
+    expires_at: float | None
+    caller: Caller
+
+
+class Access:
+    """Tells callers from their credentials. ``keys`` gives the current catalog; ``development_credential`` is a key
+    for everything, on embedded servers alone."""
+
+    def __init__(self, keys: Callable[[], Keys], development_credential: str | None = None) -> None:
+        self._keys = keys
+        self._development_digest = _digest(development_credential) if development_credential else None
+        self._known: dict[tuple[str, str | None], _Known] = {}
+        self._known_by: Keys | None = None
+
+    def caller(self, authorization: str | None, tenant: str | None = None) -> Caller:
+        """Who sent ``authorization`` (``Bearer <key>``), acting in ``tenant`` when the request names one. Raises
+        ``Unauthenticated``; ``Forbidden`` for another's tenant; ``NotFound`` for a tenant that does not exist."""
+        if authorization is None:
+            raise Unauthenticated("a credential is needed: Authorization: Bearer <key>")
+        keys = self._keys()
+        if self._known_by is not keys or len(self._known) >= _REMEMBERED:
+            self._known.clear()
+            self._known_by = keys
+        known = self._known.get((authorization, tenant))
+        if known is None:
+            known = self._known[authorization, tenant] = self._check(keys, authorization, tenant)
+        if known.expires_at is not None and known.expires_at <= time.time():
+            raise Unauthenticated("the credential has expired")
+        return known.caller
+
+    def _check(self, keys: Keys, authorization: str, tenant: str | None) -> _Known:
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise Unauthenticated("credentials are sent as Authorization: Bearer <key>")
+        # The digest is looked up, not the key: how long that takes says nothing about any key.
+        digest = _digest(secret.strip())
+        if digest == self._development_digest:
+            return _Known(None, _acting(keys, SYSTEM_TENANT, _DEVELOPER, _ALL_ROLES, tenant))
+        key = keys.key(digest)
+        if key is None:
+            raise Unauthenticated("the credential is not known")
+        principal = key.principal
+        return _Known(key.expires_at, _acting(keys, principal.tenant, principal.name, principal.roles, tenant))
+
+
+def _acting(keys: Keys, home: str, principal: str, roles: frozenset[str], tenant: str | None) -> Caller:
+    if tenant is None or tenant == home:
+        return Caller(principal, home, home, roles, principal)
+    if home != SYSTEM_TENANT:
+        raise Forbidden("only principals of the tenant system act for other tenants (X-Mqops-Tenant)")
+    if keys.tenant(tenant) is None:
+        raise NotFound(f"there is no tenant {tenant!r}")
+    return Caller(principal, home, tenant, roles, f"{home}/{principal}")
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

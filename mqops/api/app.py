@@ -1,0 +1,57 @@
+"""The route table: what the data plane answers to, and what each route is made of."""
+
+from typing import Any
+
+import falcon.asgi
+
+from mqops.access import Access
+from mqops.api.directory import Directory
+from mqops.api.errors import answer_errors
+from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
+from mqops.api.peek import Peek
+from mqops.api.publish import Publish
+from mqops.api.publisher import Publisher
+from mqops.api.pull import Pull
+from mqops.api.puller import Puller
+from mqops.api.settle import Ack, Nack
+from mqops.catalog import CatalogFeed
+from mqops.settings import Settings
+from mqops.streams import Streams
+
+DEFAULT_PULL = 10
+
+
+def create_app(
+    streams: Streams, feed: CatalogFeed, monitor: HealthMonitor, settings: Settings, lifespan: Any = None
+) -> "falcon.asgi.App[Any, Any]":
+    """The ASGI application over parts that ``lifespan`` (a middleware with ``process_startup`` and
+    ``process_shutdown``) starts and stops."""
+    access = Access(lambda: feed.current, settings.development_credential)
+    directory = Directory(lambda: feed.current)
+    publisher = Publisher(streams, feed, directory)
+    puller = Puller(streams)
+    batch_size = min(DEFAULT_PULL, settings.message_batch_size)
+    health = HealthReport(monitor, access)
+
+    app = falcon.asgi.App(middleware=[lifespan] if lifespan is not None else None)
+    app.req_options.strip_url_path_trailing_slash = True
+    answer_errors(app)
+
+    app.add_route("/api/v1/mq/publish", Publish(access, publisher, feed))
+    app.add_route("/api/v1/mq/topics/{name}/publish", Publish(access, publisher, feed, "Topic"))
+    app.add_route("/api/v1/mq/queues/{name}/publish", Publish(access, publisher, feed, "Queue"))
+
+    app.add_route("/api/v1/mq/subscriptions/{name}/pull", Pull(access, directory.subscription, puller, batch_size))
+    app.add_route("/api/v1/mq/subscriptions/{name}/ack", Ack(access, directory.subscription, streams))
+    app.add_route("/api/v1/mq/subscriptions/{name}/nack", Nack(access, directory.subscription, streams))
+    app.add_route("/api/v1/mq/queues/{name}/pull", Pull(access, directory.queue, puller, batch_size))
+    app.add_route("/api/v1/mq/queues/{name}/ack", Ack(access, directory.queue, streams))
+    app.add_route("/api/v1/mq/queues/{name}/nack", Nack(access, directory.queue, streams))
+
+    app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
+
+    app.add_route("/health", health)
+    app.add_route("/api/v1/mq/health", health)
+    app.add_route("/livez", Live())
+    app.add_route("/readyz", Ready(monitor))
+    return app

@@ -1,0 +1,96 @@
+"""Finds what a request names, in the caller's tenant, and checks that the caller may use it like that.
+
+What belongs to another tenant is looked up in the wrong place, so it is absent byte for byte.
+"""
+
+from collections.abc import Callable
+
+from mqops.access import Caller
+from mqops.catalog import Catalog, SubscriptionEntry, TopicEntry
+from mqops.errors import (
+    Conflict,
+    ConsumerFailed,
+    Forbidden,
+    NotFound,
+    PublishFailed,
+    QueueNotFound,
+    SubscriptionNotFound,
+    TopicNotFound,
+)
+
+_NOT_FOUND: dict[str, type[NotFound]] = {"Topic": TopicNotFound, "Queue": QueueNotFound}
+
+
+class Directory:
+    """Look-ups in the current catalog."""
+
+    def __init__(self, catalog: Callable[[], Catalog]) -> None:
+        self._catalog = catalog
+
+    def publishable(self, caller: Caller, kind: str, name: str) -> TopicEntry:
+        """The ``Topic`` or ``Queue`` to publish to. Raises ``NotFound`` or ``Forbidden``."""
+        caller.require_role("publisher")
+        topic = self._topic(caller, kind, name)
+        caller.require_producer(topic.spec)
+        return topic
+
+    def readable(self, caller: Caller, kind: str, name: str) -> TopicEntry:
+        """The ``Topic`` or ``Queue`` whose messages to look at. Raises ``NotFound`` or ``Forbidden``."""
+        caller.require_role("consumer")
+        topic = self._topic(caller, kind, name)
+        caller.require_consumer(topic.spec)
+        return topic
+
+    def subscription(self, caller: Caller, name: str) -> SubscriptionEntry:
+        """The subscription to pull from and settle. Raises ``NotFound`` or ``Forbidden``."""
+        caller.require_role("consumer")
+        found = self._catalog().subscription(caller.tenant, name)
+        if found is None:
+            self._raise_if_unusable(("Subscription",), caller, name, ConsumerFailed)
+            raise SubscriptionNotFound(f"there is no subscription {name!r}")
+        return _checked(caller, found)
+
+    def queue(self, caller: Caller, name: str) -> SubscriptionEntry:
+        """The subscription that a queue implies. Raises ``NotFound`` or ``Forbidden``."""
+        caller.require_role("consumer")
+        topic = self._topic(caller, "Queue", name)
+        found = self._catalog().queue_subscription(topic.uid)
+        if found is None:
+            raise ConsumerFailed(f"queue {name!r} is not ready to be read yet", retry_after_seconds=1)
+        return _checked(caller, found)
+
+    def _topic(self, caller: Caller, kind: str, name: str) -> TopicEntry:
+        topic = self._catalog().topic(caller.tenant, name)
+        if topic is None or topic.kind != kind:
+            self._raise_if_unusable((kind,), caller, name, PublishFailed)
+            raise _NOT_FOUND[kind](f"there is no {kind.lower()} {name!r}")
+        return topic
+
+    def _raise_if_unusable(
+        self, kinds: tuple[str, ...], caller: Caller, name: str, error: type[PublishFailed] | type[ConsumerFailed]
+    ) -> None:
+        reason = self._catalog().why_unusable(kinds, caller.tenant, name)
+        if reason is not None:
+            raise error(f"{kinds[0].lower()} {name!r} cannot be used: {reason}")
+
+
+def _checked(caller: Caller, subscription: SubscriptionEntry) -> SubscriptionEntry:
+    topic = subscription.topic
+    if topic.tenant == subscription.tenant:
+        caller.require_consumer(topic.spec)
+    elif not getattr(topic.spec, "public", False):
+        raise Forbidden(f"the topic of subscription {subscription.name!r} is not public any more")
+    return subscription
+
+
+def require_pullable(subscription: SubscriptionEntry) -> None:
+    """Raises ``Conflict`` for a subscription that hands nothing out over HTTP at the moment."""
+    if subscription.handler is not None:
+        raise Conflict(
+            f"subscription {subscription.name!r} is delivered to handler {subscription.handler.name!r}; "
+            "a subscription without a handler is pulled"
+        )
+    if subscription.spec.state == "paused":
+        raise Conflict(f"subscription {subscription.name!r} is paused")
+    if subscription.topic.spec.state == "archived":
+        raise Conflict(f"the topic of subscription {subscription.name!r} is archived")

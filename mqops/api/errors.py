@@ -1,0 +1,101 @@
+"""The one place where an error becomes an answer: status, and the body ``{code, message, details?, retryAfter?}``."""
+
+import http
+import logging
+import math
+import uuid
+from typing import Any
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from mqops.errors import (
+    BrokerNotAvailable,
+    Conflict,
+    ConsumerFailed,
+    Forbidden,
+    IdempotencyConflict,
+    InvalidRequest,
+    MqopsError,
+    NotFound,
+    PayloadTooLarge,
+    PublishFailed,
+    QuotaExceeded,
+    Unauthenticated,
+)
+
+log = logging.getLogger(__name__)
+
+_STATUS: dict[type[MqopsError], int] = {
+    InvalidRequest: 400,
+    PayloadTooLarge: 413,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    IdempotencyConflict: 422,
+    QuotaExceeded: 429,
+    PublishFailed: 503,
+    ConsumerFailed: 503,
+    BrokerNotAvailable: 503,
+    MqopsError: 500,
+}
+"""An error has the status of the nearest class of its own that stands here."""
+
+_CODES = {400: "INVALID_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "PAYLOAD_TOO_LARGE"}
+"""Of what the framework refuses before a resource sees it."""
+
+
+def status_of(error: MqopsError) -> int:
+    """The HTTP status of ``error``."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def body_of(error: MqopsError) -> dict[str, Any]:
+    """The error body of ``error``; also what one message's result says in an answer about several."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details:
+        body["details"] = error.details
+    if error.retry_after_seconds is not None:
+        body["retryAfter"] = error.retry_after_seconds
+    return body
+
+
+def answer_errors(app: "falcon.asgi.App[Any, Any]") -> None:
+    """Have every error of ``app`` answered as here."""
+    app.add_error_handler(Exception, _on_defect)
+    app.add_error_handler(falcon.HTTPError, _on_refusal)
+    app.add_error_handler(MqopsError, _on_error)
+
+
+async def _on_error(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
+    if isinstance(error, Unauthenticated):
+        resp.set_header("WWW-Authenticate", "Bearer")
+    if error.retry_after_seconds is not None:
+        resp.set_header("Retry-After", str(math.ceil(error.retry_after_seconds)))
+    _write(resp, status_of(error), body_of(error))
+
+
+async def _on_refusal(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
+    """What the framework refuses by itself: no such path, no such method."""
+    status = error.status_code
+    code = _CODES.get(status, http.HTTPStatus(status).name)
+    message = error.description or f"{http.HTTPStatus(status).phrase}: {req.method} {req.path}"
+    for name, value in error.headers.items() if isinstance(error.headers, dict) else error.headers or ():
+        resp.set_header(name, value)
+    _write(resp, status, {"code": code, "message": message})
+
+
+async def _on_defect(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
+    """A defect of ours: it is logged, and the caller gets nothing but the number to ask about."""
+    request_id = str(uuid.uuid4())
+    log.error("request %s failed: %s %s", request_id, req.method, req.path, exc_info=error)
+    message = "an internal error; the log tells more about this request id"
+    _write(resp, 500, {"code": MqopsError.code, "message": message, "details": {"requestId": request_id}})
+
+
+def _write(resp: falcon.asgi.Response, status: int, body: dict[str, Any]) -> None:
+    resp.status = status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = msgspec.json.encode(body)

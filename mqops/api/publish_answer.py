@@ -1,0 +1,121 @@
+"""What an answer makes of the outcomes of a publish request.
+
+All stored: 200. Some: 207, with a result for each message. None: the error of the first one, with the results of all
+in its details when there were several.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mqops.api.errors import body_of
+from mqops.api.timestamps import format_ms
+from mqops.catalog import Catalog
+from mqops.errors import (
+    BrokerNotAvailable,
+    Conflict,
+    IdempotencyConflict,
+    MqopsError,
+    OutcomeUnknown,
+    QuotaExceeded,
+)
+from mqops.message import format_id
+from mqops.streams import NotStored, Outcome, Reason, Stored, Unknown
+
+OK = 200
+MULTI_STATUS = 207
+
+_BACKLOG_RETRY_SECONDS = 5
+_STATUS_WORDS = {Stored: "stored", NotStored: "not_stored", Unknown: "unknown"}
+
+
+def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> tuple[int, bytes]:
+    """Status and body. Raises the error of the first message when none was stored."""
+    if len(outcomes) == 1 and isinstance(outcomes[0], Stored):
+        return OK, _one(outcomes[0])
+    stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
+    if not stored:
+        raise _refusal(outcomes, catalog)
+    body: dict[str, Any] = {
+        "messageIds": [_message_id(outcome) for outcome in outcomes],
+        "partitions": [_place(outcome) for outcome in outcomes],
+        "timestamp": format_ms(max(outcome.position.milliseconds for outcome in stored)),
+    }
+    if len(stored) == len(outcomes):
+        return OK, msgspec.json.encode(body)
+    body["results"] = [_result(outcome, catalog) for outcome in outcomes]
+    return MULTI_STATUS, msgspec.json.encode(body)
+
+
+def error_of(outcome: NotStored | Unknown, catalog: Catalog) -> MqopsError:
+    """Why a message was not stored, or may not have been, in the words of the API."""
+    if isinstance(outcome, Unknown):
+        return OutcomeUnknown(
+            "the connection to the Redis server was lost after the write: the message is stored once or not at all",
+            messageIds=[format_id(outcome.id)],
+        )
+    match outcome.reason:
+        case Reason.BACKLOG:
+            return _backlog(outcome.detail, catalog)
+        case Reason.PAUSED:
+            return Conflict(f"the topic is {outcome.detail or 'paused'}: it takes no messages")
+        case Reason.CONFLICT:
+            return IdempotencyConflict("the idempotency key was used with another message")
+        case Reason.STALE:
+            return BrokerNotAvailable("the topic is being changed", retry_after_seconds=1)
+        case Reason.GONE | Reason.DAMAGED:
+            return BrokerNotAvailable("the topic's streams are being restored", retry_after_seconds=1)
+        case Reason.FLUSHED:
+            return BrokerNotAvailable("the Redis server is being restored", retry_after_seconds=1)
+        case Reason.OVERLOADED:
+            return BrokerNotAvailable("too much is being published at the moment", retry_after_seconds=1)
+        case Reason.UNAVAILABLE:
+            return BrokerNotAvailable("the Redis server is away", retry_after_seconds=1)
+
+
+def _one(stored: Stored) -> bytes:
+    return (
+        f'{{"messageIds":["{format_id(stored.id)}"],'
+        f'"partitions":[{{"partition":{stored.partition},"offset":{stored.position.offset}}}],'
+        f'"timestamp":"{format_ms(stored.position.milliseconds)}"}}'
+    ).encode()
+
+
+def _backlog(holder: str, catalog: Catalog) -> QuotaExceeded:
+    subscription = catalog.subscriptions_by_uid.get(holder)
+    name = subscription.name if subscription is not None else holder
+    limit = subscription.topic.spec.max_backlog if subscription is not None else None
+    return QuotaExceeded(
+        f"subscription {name!r} has as many unfinished messages as the topic allows (maxBacklog)",
+        retry_after_seconds=_BACKLOG_RETRY_SECONDS,
+        subscription=name,
+        quota="maxBacklog",
+        limit=limit,
+    )
+
+
+def _refusal(outcomes: Sequence[Outcome], catalog: Catalog) -> MqopsError:
+    errors = [error_of(outcome, catalog) for outcome in outcomes if not isinstance(outcome, Stored)]
+    # One that may be stored comes first: sending all of them again would not be safe.
+    first = next((error for error in errors if isinstance(error, OutcomeUnknown)), errors[0])
+    if isinstance(first, OutcomeUnknown):
+        first.details["messageIds"] = [format_id(outcome.id) for outcome in outcomes if isinstance(outcome, Unknown)]
+    if len(outcomes) > 1:
+        first.details["results"] = [_result(outcome, catalog) for outcome in outcomes]
+    return first
+
+
+def _result(outcome: Outcome, catalog: Catalog) -> dict[str, Any]:
+    status = {"status": _STATUS_WORDS[type(outcome)]}
+    return status if isinstance(outcome, Stored) else {**status, **body_of(error_of(outcome, catalog))}
+
+
+def _message_id(outcome: Outcome) -> str | None:
+    return None if isinstance(outcome, NotStored) else format_id(outcome.id)
+
+
+def _place(outcome: Outcome) -> dict[str, int] | None:
+    if not isinstance(outcome, Stored):
+        return None
+    return {"partition": outcome.partition, "offset": outcome.position.offset}

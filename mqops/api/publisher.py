@@ -1,0 +1,147 @@
+"""Publishing for HTTP: messages made ready, handed to the engine, and published anew where the catalog had moved on.
+
+An outcome says exactly what happened to its message; what an answer makes of the outcomes is in ``publish_answer``.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mqops.access import Caller
+from mqops.api.directory import Directory
+from mqops.api.partitioning import Partitioner
+from mqops.api.publish_body import MessageBody
+from mqops.catalog import CatalogFeed, TopicEntry
+from mqops.codec.envelope import encode_envelope
+from mqops.codec.payload import JSON
+from mqops.errors import MqopsError, OutcomeUnknown, PayloadTooLarge
+from mqops.message import Envelope, NewMessage, format_id, new_message_id
+from mqops.streams import NotStored, Outcome, Reason, Streams
+
+CATCH_UP_SECONDS = 1.0
+_BETWEEN_LOOKS_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a request wants published, and where."""
+
+    kind: str
+    """``Topic`` or ``Queue``."""
+    name: str
+    messages: Sequence[MessageBody]
+    idempotency_key: str = ""
+    traceparent: str | None = None
+    timeout_ms: int | None = None
+
+
+class Publisher:
+    """Publishes what callers may publish."""
+
+    def __init__(self, streams: Streams, feed: CatalogFeed, directory: Directory) -> None:
+        self._streams = streams
+        self._feed = feed
+        self._directory = directory
+        self._partitioner = Partitioner()
+        self._plain_envelopes: dict[str, bytes] = {}
+
+    async def publish(self, caller: Caller, publication: Publication) -> list[Outcome]:
+        """An outcome for each message. Raises ``NotFound``, ``Forbidden``, ``InvalidRequest``, ``PayloadTooLarge``:
+        then nothing is stored; and ``OutcomeUnknown`` when the caller's time is up."""
+        topic = self._directory.publishable(caller, publication.kind, publication.name)
+        pending = self._prepare(caller, topic, publication, range(len(publication.messages)))
+        outcomes = await self._send(pending, publication)
+        if any(_is_outdated(outcome) for outcome in outcomes):
+            outcomes = await self._catch_up(caller, topic, publication, outcomes)
+        return outcomes
+
+    async def _send(self, messages: list[NewMessage], publication: Publication) -> list[Outcome]:
+        sent = self._streams.publish(messages)
+        if publication.timeout_ms is None:
+            return await sent
+        try:
+            # Shielded: a caller that waits no longer changes nothing for the messages on their way.
+            return await asyncio.wait_for(asyncio.shield(sent), publication.timeout_ms / 1000)
+        except TimeoutError as error:
+            raise OutcomeUnknown(
+                f"no answer from the Redis server within {publication.timeout_ms} ms",
+                messageIds=[format_id(message.id) for message in messages],
+            ) from error
+
+    async def _catch_up(
+        self, caller: Caller, topic: TopicEntry, publication: Publication, outcomes: list[Outcome]
+    ) -> list[Outcome]:
+        """The server knows a newer form of the topic than this process: look it up, and publish what was refused."""
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            outdated = [index for index, outcome in enumerate(outcomes) if _is_outdated(outcome)]
+            try:
+                async with asyncio.timeout(left):
+                    await self._feed.refresh()
+                known, topic = topic, self._directory.publishable(caller, publication.kind, publication.name)
+            except TimeoutError:
+                break
+            except MqopsError:
+                if len(outdated) < len(outcomes):
+                    break  # some are stored: their publisher has to hear of them
+                raise
+            if topic is known:
+                if outcomes[outdated[0]] == NotStored(Reason.GONE):
+                    break  # declared, and not there: only the reconciler can help
+                await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+                continue
+            again = await self._send(self._prepare(caller, topic, publication, outdated), publication)
+            outcomes = outcomes.copy()
+            for index, outcome in zip(outdated, again, strict=True):
+                outcomes[index] = outcome
+            if not any(_is_outdated(outcome) for outcome in again):
+                break
+        return outcomes
+
+    def _prepare(
+        self, caller: Caller, topic: TopicEntry, publication: Publication, indexes: Sequence[int]
+    ) -> list[NewMessage]:
+        limit = topic.spec.max_message_size
+        partitions = topic.spec.partitions
+        idempotency_key = publication.idempotency_key
+        prepared = []
+        for index in indexes:
+            message = publication.messages[index]
+            payload = bytes(message.payload)
+            if limit is not None and len(payload) > limit:
+                raise PayloadTooLarge(
+                    f"messages[{index}].payload has {len(payload)} bytes, the topic takes {limit}", limitBytes=limit
+                )
+            token = f"{caller.producer}:{idempotency_key}:{index}" if idempotency_key else ""
+            partition = self._partitioner.choose(partitions, message.partition, message.key, token)
+            prepared.append(
+                NewMessage(
+                    bucket=topic.bucket,
+                    topic=topic.uid,
+                    generation=topic.generation,
+                    partition=partition,
+                    id=new_message_id(partition),
+                    key=message.key or "",
+                    envelope=self._envelope(caller.producer, message, publication),
+                    payload=payload,
+                    dedup=token,
+                )
+            )
+        return prepared
+
+    def _envelope(self, producer: str, message: MessageBody, publication: Publication) -> bytes:
+        # A repeated request is compared with the first one, and its trace context is always another: it is left out.
+        traceparent = publication.traceparent if not publication.idempotency_key else None
+        if message.headers or message.timestamp is not None or traceparent is not None:
+            return encode_envelope(Envelope(message.headers or {}, JSON, producer, message.timestamp_ms, traceparent))
+        plain = self._plain_envelopes.get(producer)
+        if plain is None:
+            if len(self._plain_envelopes) >= 10_000:
+                self._plain_envelopes.clear()
+            plain = self._plain_envelopes[producer] = encode_envelope(Envelope(producer=producer))
+        return plain
+
+
+def _is_outdated(outcome: Outcome) -> bool:
+    return isinstance(outcome, NotStored) and outcome.reason in (Reason.STALE, Reason.GONE)

@@ -1,0 +1,223 @@
+"""Puts the HTTP service together and runs it: what `mqops serve` does.
+
+gunicorn's master checks the stores, listens and keeps the workers running; each worker has an event loop, an engine
+and a catalog of its own. It starts with PostgreSQL away (from the catalog's snapshot) and with Redis away (answering
+503 until it is there).
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import falcon.asgi
+import psycopg
+import redis
+import uvloop  # noqa: F401 - loaded before the fork: workers share its pages
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from uvicorn_worker import UvicornWorker
+
+from mqops.api.app import create_app
+from mqops.api.health import HealthMonitor
+from mqops.bootstrap.control import open_database, open_redis, refuse_unsafe_stores
+from mqops.catalog import CatalogFeed, read_snapshot
+from mqops.embedded.port import check_port_is_free
+from mqops.errors import BrokerNotAvailable, ConfigurationError
+from mqops.keys import Keyspace
+from mqops.settings import Settings
+from mqops.streams import Streams, Sweeper
+from reconciler.instance import Instance, agree, read_broker, read_database
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT = "catalog.snapshot"
+"""In the state directory."""
+
+_PATIENCE_SECONDS = 30.0
+"""How long a start waits for a database that is not there, or not set up yet, when there is no snapshot."""
+_KEEP_ALIVE_SECONDS = 75
+_PARENT_SECONDS = 0.5
+
+
+def run_server(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way, for as long as the settings give. Raises
+    ``ConfigurationError`` for what a restart would not mend."""
+    logging.basicConfig(
+        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
+    )
+    if settings.database_url is None or settings.redis_url is None:
+        raise ConfigurationError("set DATABASE_URL and REDIS_URL, or let `mqops up` start servers and this service")
+    if settings.port:
+        check_port_is_free(settings.host, settings.port)
+    instance = _find_instance(settings)
+    refuse_unsafe_stores(settings)
+    try:
+        _Service(settings, instance).run()
+    except SystemExit as stopped:
+        if stopped.code == Arbiter.WORKER_BOOT_ERROR:
+            raise ConfigurationError("the web workers cannot start: the lines above say why") from stopped
+        raise
+
+
+def _find_instance(settings: Settings) -> Instance:
+    """The installation to serve, by the database or, while it is away, by the snapshot; the Redis server must be of
+    the same when it can be asked. Raises ``ConfigurationError``."""
+    instance = _wait_for_instance(settings)
+    with contextlib.suppress(BrokerNotAvailable, redis.RedisError), open_redis(settings) as client:
+        agree(instance, read_broker(client, Keyspace(settings.redis_key_prefix)), settings.environment)
+    return instance
+
+
+def _wait_for_instance(settings: Settings) -> Instance:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    is_told = False
+    while True:
+        found = _look_for_instance(settings)
+        if isinstance(found, Instance):
+            return found
+        if time.monotonic() > deadline:
+            raise ConfigurationError(found)
+        if not is_told:
+            log.info("waiting: %s", found)
+            is_told = True
+        time.sleep(0.5)
+
+
+def _look_for_instance(settings: Settings) -> Instance | str:
+    """The installation, or why there is none to be found yet."""
+    try:
+        with open_database(settings) as connection:
+            found = read_database(connection)
+    except (BrokerNotAvailable, psycopg.Error) as error:
+        snapshot = read_snapshot(settings.state_dir / SNAPSHOT, settings.environment)
+        if snapshot is None:
+            return f"{error}; and there is no catalog snapshot in {settings.state_dir} to start from"
+        return Instance(snapshot.installation, snapshot.environment)
+    return found or "the database is not set up: run `mqops migrate` and `mqops apply`"
+
+
+class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn, told everything here and nothing by files or its own variables."""
+
+    def __init__(self, settings: Settings, instance: Instance) -> None:
+        self.settings = settings
+        self.instance = instance
+        super().__init__()
+
+    def load_config(self) -> None:
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        options = {
+            "bind": f"{host}:{self.settings.port}",
+            "workers": self.settings.web_workers,
+            "worker_class": _Worker,
+            "logger_class": _Log,
+            "loglevel": "warning",
+            "keepalive": _KEEP_ALIVE_SECONDS,
+            "graceful_timeout": math.ceil(self.settings.drain_seconds) + 5,
+            "control_socket_disable": True,
+            "when_ready": _tell_ready,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "falcon.asgi.App[Any, Any]":
+        """Called in each worker, after the fork."""
+        settings = self.settings
+        assert settings.database_url is not None
+        assert settings.redis_url is not None
+        streams = Streams.open(
+            settings.redis_url, Keyspace(settings.redis_key_prefix), self.instance.installation, name="serve"
+        )
+        feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / SNAPSHOT)
+        monitor = HealthMonitor(streams, feed, settings.health_check_interval_seconds)
+        sweeper = Sweeper(streams, _partitions(feed), settings.health_check_interval_seconds)
+        return create_app(streams, feed, monitor, settings, _Life(streams, feed, monitor, sweeper))
+
+
+def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]]]:
+    """Every partition there is, as of each call."""
+    return lambda: feed.current.partitions()  # noqa: PLW0108 - ``current`` is another one each time
+
+
+class _Life:
+    """Starts and stops a worker's parts, in the loop that they run in."""
+
+    def __init__(self, streams: Streams, feed: CatalogFeed, monitor: HealthMonitor, sweeper: Sweeper) -> None:
+        self._streams = streams
+        self._feed = feed
+        self._monitor = monitor
+        self._sweeper = sweeper
+        self._watch: asyncio.Task[None] | None = None
+
+    async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        self._watch = asyncio.create_task(_watch_parent(os.getppid()), name="parent watch")
+        await self._feed.start()
+        await self._streams.start()
+        self._sweeper.start()
+        self._monitor.start()
+        # What is loaded by now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._monitor.stop()
+        await self._sweeper.stop()
+        await self._streams.stop()
+        await self._feed.stop()
+
+
+async def _watch_parent(parent: int) -> None:
+    """A worker whose master was killed has nobody to stop it later: it drains and ends."""
+    while True:
+        await asyncio.sleep(_PARENT_SECONDS)
+        if os.getppid() != parent:
+            log.error("the master process is gone: this worker ends")
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+class _Worker(UvicornWorker):  # type: ignore[misc] # uvicorn-worker has no types
+    """One event loop: uvloop and httptools, with nothing logged per request."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "proxy_headers": False,
+        "server_header": False,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Past this, requests are cut off without an answer: none that is not stored has been answered 2xx.
+        self.config.timeout_graceful_shutdown = self.app.settings.drain_seconds
+        logging.getLogger("uvicorn.error").propagate = True
+
+
+class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's log, in with ours."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def _tell_ready(arbiter: Any) -> None:
+    addresses = ", ".join(
+        f"http://{listener.cfg_addr[0]}:{listener.getsockname()[1]}" for listener in arbiter.LISTENERS
+    )
+    log.info("listening on %s with %d workers", addresses, arbiter.num_workers)

@@ -1,0 +1,84 @@
+"""Puts a push worker together and runs it: what `mqops work` does.
+
+It starts with PostgreSQL away (from the catalog's snapshot) and with Redis away (it waits).
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import uvloop
+
+from mqops.bootstrap.control import refuse_unsafe_stores
+from mqops.catalog import Catalog, CatalogFeed
+from mqops.delivery.dispatch import Limits
+from mqops.delivery.worker import Worker
+from mqops.errors import ConfigurationError
+from mqops.handlers.http import HttpSender
+from mqops.handlers.secrets import SecretStore
+from mqops.handlers.targets import TargetPolicy
+from mqops.keys import Keyspace
+from mqops.settings import Settings
+from mqops.streams import Streams, Sweeper
+
+RESOLVER_THREADS = 32
+"""Host names are looked up in threads; more of them than Python's few, so that one slow name server holds up little."""
+
+
+def run_worker(settings: Settings) -> None:
+    """Deliver until SIGTERM or SIGINT, then drain; a second signal hurries. Raises ``ConfigurationError``."""
+    logging.basicConfig(
+        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
+    )
+    policy = TargetPolicy(settings.private_targets)
+    refuse_unsafe_stores(settings)
+    uvloop.run(_work(settings, policy))
+
+
+async def _work(settings: Settings, policy: TargetPolicy) -> None:
+    if settings.database_url is None or settings.redis_url is None:
+        raise ConfigurationError("set DATABASE_URL and REDIS_URL, or let `mqops up` start servers and this worker")
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS, "resolver"))
+    stop, hurry = _signals(loop)
+    feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / "catalog.snapshot")
+    await feed.start()
+    streams = Streams.open(
+        settings.redis_url, Keyspace(settings.redis_key_prefix), feed.current.installation, name="work"
+    )
+    sender = HttpSender(policy, SecretStore(settings.secrets_dir, os.environ, lambda: feed.current.tenants))
+    sweeper = Sweeper(streams, lambda: partitions_of(feed.current), settings.health_check_interval_seconds)
+    limits = Limits(batch=settings.message_batch_size, default_timeout_ms=settings.processing_timeout_ms)
+    worker = Worker(streams, feed, sender, limits)
+    await streams.start()
+    sweeper.start()
+    try:
+        await worker.run(stop, hurry, settings.drain_seconds)
+    finally:
+        await sweeper.stop()
+        await sender.close()
+        await streams.stop()
+        await feed.stop()
+
+
+def _signals(loop: asyncio.AbstractEventLoop) -> tuple[asyncio.Event, asyncio.Event]:
+    """The first signal sets the first event, a second one the other."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def heard() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heard)
+    return stop, hurry
+
+
+def partitions_of(catalog: Catalog) -> Iterator[tuple[int, str, int]]:
+    """Every partition of every topic, for retention."""
+    for topic in catalog.topics():
+        for number in range(topic.spec.partitions):
+            yield topic.bucket, topic.uid, number

@@ -1,0 +1,270 @@
+"""Keeps the catalog true to PostgreSQL: asks for the revision twice a second, and for what changed when it rose.
+
+PostgreSQL away changes nothing but freshness: the last view stays, and a process that starts meanwhile takes the
+snapshot on disk. One task does all the asking, so whoever wants a fresh view (``refresh``) shares its next look.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import TupleRow
+
+from mqops.catalog.entries import Row
+from mqops.catalog.index import Catalog
+from mqops.catalog.patch import patch
+from mqops.catalog.snapshot import Snapshot, read_header, read_snapshot, write_snapshot
+from mqops.errors import ConfigurationError
+from mqops.sql import queries
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+_ANSWER_SECONDS = 5.0
+_LOAD_SECONDS = 60.0
+"""The revision, or a load of all that changed, that takes longer has failed."""
+_BACK_OFF_SECONDS = (0.5, 0.5, 1.0, 2.0)
+_CLOSEST_LOOKS_SECONDS = 0.02
+_SNAPSHOT_SECONDS = 2.0
+"""Between two snapshots, and before the first after a change, so that a burst of applies is one."""
+_ROWS_AT_ONCE = 500
+
+_AWAY = (psycopg.Error, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHealth:
+    """How fresh the catalog is."""
+
+    revision: int
+    age_seconds: float
+    """Since PostgreSQL was last asked with success; infinite when it never was."""
+    error: str | None
+    """Why the last look failed; None when it did not."""
+
+
+class CatalogFeed:
+    """Follows the catalog of one installation. ``current`` is the view to use, never to keep."""
+
+    def __init__(self, database_url: str, environment: str, snapshot_path: Path) -> None:
+        self._database_url = database_url
+        self._snapshot_path = snapshot_path
+        self._queries = queries("catalog")
+        self.current = Catalog(installation="", environment=environment)
+        self._connection: AsyncConnection[TupleRow] | None = None
+        self._looked_at: float | None = None
+        self._error: str | None = None
+        self._listeners: list[Callable[[Catalog], None]] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._unsaved = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def on_change(self, callback: Callable[[Catalog], None]) -> None:
+        """Have ``callback`` called with each new view, after it has become ``current``."""
+        self._listeners.append(callback)
+
+    async def start(self) -> None:
+        """Load the catalog, from PostgreSQL or else from the snapshot, and begin to follow. Raises
+        ``ConfigurationError`` when neither can be had, and when the database is another environment's."""
+        try:
+            await self._look()
+        except _AWAY as error:
+            self._failed(error)
+            await self._load_snapshot()
+        self._tasks = [
+            asyncio.create_task(self._follow(), name="catalog feed"),
+            asyncio.create_task(self._save(), name="catalog snapshot"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop following; a view that is not on disk yet is written there."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self._disconnect()
+        if self._unsaved.is_set():
+            await self._save_once()
+
+    async def refresh(self, min_revision: int | None = None) -> Catalog:
+        """The view after a look at the database that begins now; at once when ``min_revision`` is reached already.
+        With PostgreSQL away it is the view there is. Takes as long as the look takes: bound it."""
+        if min_revision is None or self.current.revision < min_revision:
+            looked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(looked)
+            self._wake.set()
+            await looked
+        return self.current
+
+    def health(self) -> FeedHealth:
+        age = time.monotonic() - self._looked_at if self._looked_at is not None else float("inf")
+        return FeedHealth(self.current.revision, age, self._error)
+
+    # Following
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            delay = POLL_SECONDS if failures == 0 else _BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS)) - 1]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), delay)
+            await asyncio.sleep(_CLOSEST_LOOKS_SECONDS)
+            self._wake.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                await self._look()
+                failures = 0
+            except (*_AWAY, ConfigurationError) as error:
+                failures += 1
+                self._failed(error)
+                await self._disconnect()
+            except Exception as error:  # the feed must outlive whatever a row can do to it
+                failures += 1
+                log.exception("the catalog could not be taken in")
+                self._failed(error)
+            for looked in waiting:
+                if not looked.done():
+                    looked.set_result(None)
+
+    def _failed(self, error: BaseException) -> None:
+        words = " ".join(str(error).split()) or type(error).__name__
+        if self._error is None:
+            log.warning(
+                "catalog: PostgreSQL does not answer, going on with revision %d: %s", self.current.revision, words
+            )
+        self._error = words
+
+    async def _look(self) -> None:
+        """One look: the revision, and what changed when it is not ours."""
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            connection = await self._connect()
+            installation, environment, revision = await self._instance(connection)
+        self._check_instance(installation, environment)
+        if revision != self.current.revision or not self.current.installation:
+            async with asyncio.timeout(_LOAD_SECONDS):
+                await self._load(connection, installation)
+        if self._error is not None:
+            log.info("catalog: PostgreSQL answers again, revision %d", self.current.revision)
+        self._looked_at, self._error = time.monotonic(), None
+
+    async def _instance(self, connection: AsyncConnection[TupleRow]) -> tuple[str, str, int]:
+        try:
+            row = await (await connection.execute(self._query("instance"))).fetchone()
+        except psycopg.errors.UndefinedTable as error:
+            raise ConfigurationError("the database has no mqops tables: run `mqops migrate`") from error
+        if row is None:
+            raise ConfigurationError("the database belongs to no installation yet: run `mqops apply`")
+        return row[0], row[1], row[2]
+
+    def _check_instance(self, installation: str, environment: str) -> None:
+        if environment != self.current.environment:
+            raise ConfigurationError(
+                f"the database belongs to environment {environment!r}, this process to {self.current.environment!r}: "
+                "set MQOPS_ENVIRONMENT, or DATABASE_URL to the right database"
+            )
+        if self.current.installation not in ("", installation):
+            raise ConfigurationError(
+                f"the database belongs to installation {installation}, this process to {self.current.installation}: "
+                "set DATABASE_URL to the right database, or start afresh"
+            )
+
+    async def _load(self, connection: AsyncConnection[TupleRow], installation: str) -> None:
+        """Take in what changed; everything, when what is known does not add up to what is there."""
+        empty = Catalog(installation=installation, environment=self.current.environment)
+        async with connection.transaction():
+            await connection.execute(self._query("one_view"))
+            _, _, revision = await self._instance(connection)
+            base = self.current if 0 < self.current.revision < revision else empty
+            catalog = await self._changed_since(connection, base, revision)
+            count = await (await connection.execute(self._query("count"))).fetchone()
+            if base is not empty and count != (len(catalog.rows),):
+                catalog = await self._changed_since(connection, empty, revision)
+        self._swap(catalog)
+        self._unsaved.set()
+
+    async def _changed_since(self, connection: AsyncConnection[TupleRow], base: Catalog, revision: int) -> Catalog:
+        known = {"known": base.revision}
+        deleted: list[str] = []
+        if base.revision:
+            deleted = [uid for (uid,) in await (await connection.execute(self._query("deleted"), known)).fetchall()]
+        rows = await _read_rows(await connection.execute(self._query("changed"), known))
+        return await _patched(base, deleted, rows, revision)
+
+    def _swap(self, catalog: Catalog) -> None:
+        self.current = catalog
+        for listener in self._listeners:
+            listener(catalog)
+
+    def _query(self, name: str) -> bytes:
+        return self._queries[name].encode()
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await AsyncConnection.connect(
+                self._database_url, autocommit=True, connect_timeout=5, application_name="mqops catalog"
+            )
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*_AWAY):
+                await connection.close()
+
+    # The snapshot
+
+    async def _load_snapshot(self) -> None:
+        snapshot = await asyncio.to_thread(read_snapshot, self._snapshot_path, self.current.environment)
+        if snapshot is None:
+            raise ConfigurationError(
+                f"PostgreSQL cannot be reached ({self._error}), and there is no catalog snapshot at "
+                f"{self._snapshot_path} to start from: start the database, or correct DATABASE_URL"
+            )
+        empty = Catalog(installation=snapshot.installation, environment=snapshot.environment)
+        self._swap(await _patched(empty, (), snapshot.rows, snapshot.revision))
+        log.warning("catalog: started from the snapshot of revision %d", snapshot.revision)
+
+    async def _save(self) -> None:
+        while True:
+            await self._unsaved.wait()
+            await asyncio.sleep(_SNAPSHOT_SECONDS)
+            await self._save_once()
+
+    async def _save_once(self) -> None:
+        self._unsaved.clear()
+        catalog = self.current
+        header = await asyncio.to_thread(read_header, self._snapshot_path)
+        if header is not None and (header.installation, header.revision) == (catalog.installation, catalog.revision):
+            return
+        snapshot = Snapshot(catalog.installation, catalog.environment, catalog.revision, tuple(catalog.rows.values()))
+        try:
+            await asyncio.to_thread(write_snapshot, self._snapshot_path, snapshot)
+        except OSError as error:
+            log.warning("catalog: the snapshot %s could not be written: %s", self._snapshot_path, error)
+
+
+async def _read_rows(cursor: AsyncCursor[TupleRow]) -> list[Row]:
+    rows: list[Row] = []
+    while slice_ := await cursor.fetchmany(_ROWS_AT_ONCE):
+        rows.extend(Row(*values) for values in slice_)
+        await asyncio.sleep(0)
+    return rows
+
+
+async def _patched(base: Catalog, deleted: Iterable[str], rows: Iterable[Row], revision: int) -> Catalog:
+    """Run a patch, letting others run at each of its pauses."""
+    steps = patch(base, deleted, rows, revision)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            catalog: Catalog = finished.value
+            return catalog
+        await asyncio.sleep(0)

@@ -1,0 +1,34 @@
+"""Shows what a command is doing when it takes longer than a moment."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+
+class Progress:
+    """Steps of a longer command: a spinner on a terminal, a line each elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Show ``text`` while the body runs, and how long it took when that was over a second."""
+        started = time.monotonic()
+        if self._console.is_terminal:
+            with self._console.status(escape(text)):
+                yield
+        else:
+            self.say(text)
+            yield
+        seconds = time.monotonic() - started
+        if seconds > 1:
+            self.say(f"{text}: {seconds:.1f} s")
+
+    def say(self, text: str) -> None:
+        """Print ``text`` as it is: no markup, no wrapping, so that it can be pasted."""
+        self._console.print(Text(text), soft_wrap=True)

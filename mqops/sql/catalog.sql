@@ -1,0 +1,22 @@
+-- What the data plane reads of the catalog. It writes none of it.
+
+-- name: instance
+SELECT installation::text, environment, revision FROM mq_instance
+
+-- name: one_view
+-- Begins a transaction's reading: all its queries see one state.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- name: changed
+-- Rows that are new or different since the revision that is known; all of them since 0.
+SELECT uid::text, kind, tenant, name, generation, revision, implied_by::text, spec::text
+FROM mq_resources
+WHERE revision > %(known)s
+
+-- name: deleted
+-- What went since then. A uid that came back since is also among the changed.
+SELECT DISTINCT uid::text FROM mq_changes
+WHERE revision > %(known)s AND action = 'delete' AND error IS NULL
+
+-- name: count
+SELECT count(*) FROM mq_resources

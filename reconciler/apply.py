@@ -1,0 +1,129 @@
+"""Carries a plan out: Redis made ready, then the catalog, then what was deleted destroyed.
+
+1. Streams, groups and settings on Redis, for all that is created, updated or repaired. What is being deleted is closed.
+2. One transaction in PostgreSQL: rows and history. From here on the data plane knows.
+3. What was deleted is destroyed on Redis.
+
+Killed anywhere, the next run finishes: (1) repeats harmlessly and reuses the uids that Redis tells; a delete that was
+only closed is found as a difference, and one that was only committed as a leftover. A step that fails takes its
+resource out, and whatever depends on it; the rest goes on.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from mqops.model import Identity
+from reconciler import provision, target
+from reconciler.change import Action, Change
+from reconciler.dependents import dependents
+from reconciler.history import Author
+from reconciler.plan import Plan
+from reconciler.provision import Progress
+from reconciler.state import Observed
+from reconciler.store import Batch, commit, note_moved
+from reconciler.stores import Stores, translated
+from reconciler.target import Step, Target, target_of
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A change that could not be made."""
+
+    identity: Identity
+    action: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How an apply went."""
+
+    revision: int | None
+    """The catalog's new one; ``None`` when nothing of it changed."""
+    done: tuple[Change, ...]
+    failed: tuple[Failure, ...]
+
+    @property
+    def summary(self) -> str:
+        """In one line, like ``Applied revision 7: 3 created, 1 updated.``"""
+        words = {"create": "created", "update": "updated", "delete": "deleted", "repair": "repaired"}
+        counts = [
+            f"{number} {words[action.value]}"
+            for action in Action
+            if (number := sum(change.action is action for change in self.done))
+        ]
+        if self.failed:
+            counts.append(f"{len(self.failed)} failed")
+        if self.revision is None:
+            return f"Nothing applied: {counts[0]}." if counts else "No changes."
+        return f"Applied revision {self.revision}: {', '.join(counts)}."
+
+
+@dataclass(slots=True)
+class _Run:
+    """One apply under way."""
+
+    plan: Plan
+    observed: Observed
+    stores: Stores
+    target: Target
+    progress: Progress
+    out: dict[Identity, str] = field(default_factory=dict)
+    """What is left out so far, and why."""
+    unsettled: set[int] = field(default_factory=set)
+    """Buckets in which something could not be prepared."""
+
+    def remaining(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.plan.changes if change.identity not in self.out)
+
+    def steps(self, make: Callable[[Collection[Change], Target], Iterable[Step]]) -> None:
+        """Runs the steps that ``make`` finds for what remains, and takes out what failed with its dependents."""
+        steps = list(make(self.remaining(), self.target))
+        outcomes = provision.run(self.stores.redis, self.stores.keys, steps, self.progress)
+        for step, error in zip(steps, outcomes, strict=True):
+            if error is not None:
+                self.out.setdefault(step.owner, error)
+                self.unsettled.add(step.bucket)
+        if self.out:
+            for identity, left in dependents(self.plan.changes, self.out, self.observed).items():
+                self.out[identity] = f"left out: {left.message}"
+
+
+def apply(
+    plan: Plan, observed: Observed, stores: Stores, author: Author, progress: Progress = lambda _: None
+) -> Report:
+    """Makes the changes of ``plan``, which was made against ``observed``. Whoever calls holds the sources' locks.
+
+    Raises ``BrokerNotAvailable`` when a store goes away, and ``Conflict`` when the catalog moved on; the next run
+    converges from wherever this one stopped.
+    """
+    run = _Run(plan, observed, stores, target_of(plan.changes, observed, lambda: str(uuid4())), progress)
+    run.steps(target.topic_steps)
+    run.steps(target.subscription_steps)
+    run.steps(lambda changes, aim: _settled(target.bucket_steps(changes, aim), run.unsettled))
+    run.steps(target.close_steps)
+    done = run.remaining()
+    failed = [(change, run.out[change.identity]) for change in plan.changes if change.identity in run.out]
+    revision = None
+    with translated():
+        if done:
+            batch = Batch(done, failed, run.target.placement.uids, plan.revision)
+            revision = commit(stores.database, batch, author)
+        note_moved(stores.database, plan.moved)
+    failures = [Failure(change.identity, change.action.value, message) for change, message in failed]
+    failures.extend(_destroy(run, done))
+    return Report(revision, done, tuple(failures))
+
+
+def _settled(steps: Iterable[Step], unsettled: Collection[int]) -> Iterable[Step]:
+    """A bucket opens for publishing when all in it is prepared: else messages would pass a subscription by."""
+    return (step for step in steps if step.bucket not in unsettled)
+
+
+def _destroy(run: _Run, done: Collection[Change]) -> Iterable[Failure]:
+    steps = list(target.remove_steps(done, run.plan.leftovers, run.target))
+    outcomes = provision.run(run.stores.redis, run.stores.keys, steps, run.progress)
+    for step, error in zip(steps, outcomes, strict=True):
+        if error is not None:
+            yield Failure(step.owner, Action.DELETE.value, f"deleted, but not yet from Redis: {error}")

@@ -1,0 +1,79 @@
+"""One difference between what is desired and what is there, as plain data that tests compare whole.
+
+A change says what happens to which resource and why; whether it may happen is decided elsewhere (``refusals``), how it
+is done too (``apply``).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mqops.model import Identity
+from reconciler.state import Applied, Origin, Resource
+
+
+class Action(StrEnum):
+    """What happens to a resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    REPAIR = "repair"
+    """It is as declared, but what it needs in PostgreSQL or Redis was destroyed or altered by someone else."""
+
+
+class Reason(StrEnum):
+    """Why it happens. Repairs name the worst thing found; the change's fields list all of it."""
+
+    DECLARED = "declared"
+    STRAY_FOUND = "stray_found"
+    """Declared, and Redis holds streams or groups of just this resource that no row claims: they are taken up."""
+    CHANGED = "changed"
+    HANDED_OVER = "handed_over"
+    """Declared by another source than before."""
+    REMOVED = "removed"
+    ROW_MISSING = "row_missing"
+    """The history knows it as existing, but its row is gone: it comes back under the same uid."""
+    SERVER_FLUSHED = "server_flushed"
+    META_MISSING = "meta_missing"
+    STREAM_MISSING = "stream_missing"
+    GROUP_MISSING = "group_missing"
+    META_DIFFERS = "meta_differs"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field before and after. ``None`` stands for absent.
+
+    ``path`` begins with ``spec``, ``metadata``, ``managedBy``, ``impliedBy``, or ``live`` for what Redis holds.
+    """
+
+    path: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one resource."""
+
+    action: Action
+    reason: Reason
+    resource: Resource
+    """As it will be; of a delete, as it was."""
+    before: Applied | None
+    """As the catalog has it; ``None`` for a create, and for a repair of a missing row."""
+    uid: str | None
+    """``None`` when it is to be given a new one."""
+    generation: int
+    """As it will be; it rises with every change of the spec."""
+    fields: tuple[FieldChange, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        return self.resource.identity
+
+    @property
+    def origin(self) -> Origin:
+        """Where it is declared; of a delete, where it was."""
+        return self.resource.origin

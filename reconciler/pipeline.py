@@ -1,0 +1,126 @@
+"""The whole way from a directory of manifests to what is applied, in the two halves that every caller needs: what would
+be done, and doing it. The command line, the watch loop and `mqops up` all come in here.
+"""
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqops.errors import ConfigurationError, Conflict
+from mqops.settings import Settings
+from reconciler import instance, lock, migrate
+from reconciler.apply import Report, apply
+from reconciler.check import Checked, check
+from reconciler.history import Author
+from reconciler.observe import observe
+from reconciler.plan import Plan, plan
+from reconciler.problem import Problem
+from reconciler.provision import Progress
+from reconciler.state import Observed
+from reconciler.stores import Stores, translated
+
+LOCK_TIMEOUT_SECONDS = 10.0
+"""How long an apply waits for another to finish, unless it is told otherwise."""
+
+
+class ManifestsRejected(ConfigurationError):
+    """The manifests are wrong, and nothing was done. The message has a line for each problem."""
+
+    def __init__(self, directory: Path, problems: Sequence[Problem]) -> None:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = [problem.render(directory) for problem in sorted(problems)]
+        super().__init__("\n".join((f"{count} in the manifests, nothing was changed:", *lines)))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what it was made from."""
+
+    checked: Checked
+    observed: Observed
+    plan: Plan
+
+
+def author_of(trigger: str) -> Author:
+    """This process's user at this machine, acting because of ``trigger`` (``apply``, ``watch`` or ``repair``)."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = f"uid-{os.getuid()}"
+    return Author(f"{user}@{socket.gethostname()}", trigger)
+
+
+def check_manifests(directory: Path, settings: Settings) -> Checked:
+    """Reads and checks the manifests. Raises ``ManifestsRejected`` with every problem they have."""
+    checked = check(directory, settings)
+    if checked.problems:
+        raise ManifestsRejected(directory, checked.problems)
+    return checked
+
+
+def plan_manifests(checked: Checked, settings: Settings, stores: Stores) -> Planned:
+    """What applying ``checked`` would do; changes nothing, neither stamps nor migrates.
+
+    Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
+    installation's, when the database is not of this version, and when there is nothing declared at all.
+    """
+    with translated():
+        _require_migrated(stores)
+        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
+        instance.agree(*stamps, settings.environment)
+    observed = observe(stores, [resource.identity for resource in checked.resources])
+    found = plan(checked.resources, observed, checked.sources)
+    if not checked.resources and found.refused:
+        raise ConfigurationError(
+            f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
+            "Name the directory that has the manifests"
+        )
+    return Planned(checked, observed, found)
+
+
+def apply_manifests(
+    checked: Checked,
+    settings: Settings,
+    stores: Stores,
+    author: Author,
+    *,
+    select: Callable[[Planned], Plan] = lambda planned: planned.plan,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+    progress: Progress = lambda _: None,
+) -> tuple[Planned, Report]:
+    """Applies ``checked``: plans under the sources' locks and does what ``select`` takes from the plan, by default all
+    that it does not refuse.
+
+    Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
+    """
+    with translated():
+        _require_migrated(stores)
+        instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
+    with lock.hold(stores.database, checked.sources, author, lock_timeout_seconds):
+        planned = plan_manifests(checked, settings, stores)
+        return planned, apply(select(planned), planned.observed, stores, author, progress)
+
+
+def exactly(approved: Plan) -> Callable[[Planned], Plan]:
+    """Selects ``approved``; raises ``Conflict`` when that is not what would be done any more."""
+
+    def select(planned: Planned) -> Plan:
+        if _deeds(planned.plan) != _deeds(approved):
+            raise Conflict("what is applied has changed since the plan was shown: plan again")
+        return planned.plan
+
+    return select
+
+
+def _deeds(found: Plan) -> tuple[object, ...]:
+    return found.changes, found.refused, found.leftovers
+
+
+def _require_migrated(stores: Stores) -> None:
+    pending = migrate.pending(migrate.load_migrations(), migrate.read_applied(stores.database))
+    if pending:
+        raise ConfigurationError("the database is not at this version: run `mqops migrate`")

@@ -1,0 +1,66 @@
+"""Where in its file each value of a document stands. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Path = tuple[str | int, ...]
+
+
+class Place(NamedTuple):
+    """A line and a column, both from 1."""
+
+    line: int
+    column: int
+
+
+class Spot(NamedTuple):
+    """What is known of a value: where its key and it itself stand."""
+
+    key: Place
+    value: Place
+    raw: str | None
+    """Its text when it is written without quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The spots of one document. What has none of its own (it came in by an alias, or is missing) has that of the
+    nearest thing around it."""
+
+    spots: Mapping[Path, Spot]
+    start: Place
+    """Of the document."""
+
+    def key(self, path: Path) -> Place:
+        """Where the key of ``path`` stands."""
+        spot = self._nearest(path)
+        return self.start if spot is None else spot.key
+
+    def value(self, path: Path) -> Place:
+        """Where the value at ``path`` begins."""
+        spot = self._nearest(path)
+        return self.start if spot is None else spot.value
+
+    def raw(self, path: Path) -> str | None:
+        """The text of the value at ``path`` when it is written without quotes."""
+        spot = self.spots.get(path)
+        return None if spot is None else spot.raw
+
+    def _nearest(self, path: Path) -> Spot | None:
+        for length in range(len(path), 0, -1):
+            spot = self.spots.get(path[:length])
+            if spot is not None:
+                return spot
+        return None
+
+
+def spelled(path: Iterable[str | int]) -> str:
+    """A path as people write it: ``spec.keys[0].sha256``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text

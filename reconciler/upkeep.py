@@ -1,0 +1,167 @@
+"""One look of the watching reconciler: whether the manifests or what is applied have changed, and what follows.
+
+Between looks it remembers the last manifests that were good, so that a broken one changes nothing and drift is still
+repaired; and what it has said, so that nothing is said twice while it lasts. Time and threads are ``loop``'s.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+
+from mqops.errors import ConfigurationError, MqopsError
+from mqops.settings import Settings
+from reconciler.apply import Report
+from reconciler.change import Action, Change
+from reconciler.check import Checked
+from reconciler.pipeline import (
+    ManifestsRejected,
+    Planned,
+    apply_manifests,
+    author_of,
+    check_manifests,
+    plan_manifests,
+)
+from reconciler.plan import Plan, hold_back
+from reconciler.render import value_text
+from reconciler.stores import Stores
+
+OpenStores = Callable[[], AbstractContextManager[Stores]]
+Say = Callable[[str], None]
+
+Fingerprint = frozenset[tuple[str, int, int, int]]
+
+
+class Verdict(Enum):
+    """What a look came to."""
+
+    SETTLED = auto()
+    UNFINISHED = auto()
+    """Something failed that may work when tried again: a store that is away, a step that Redis refused."""
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """Keeps what is applied true to one directory of manifests."""
+
+    directory: Path
+    settings: Settings
+    open_stores: OpenStores
+    say: Say
+    _seen: Fingerprint | None = None
+    _good: Checked | None = None
+    """The last manifests without a problem."""
+    _is_declared_anew: bool = True
+    """Whether the manifests have changed since everything in them was applied."""
+    _told: dict[str, object] = field(default_factory=dict)
+
+    def look(self) -> Verdict:
+        """Brings everything up to date as far as it goes, and says what was done and what cannot be."""
+        self._read_manifests()
+        if self._good is None:
+            return Verdict.SETTLED
+        try:
+            with self.open_stores() as stores:
+                verdict = self._keep(self._good, stores)
+        except (MqopsError, ConfigurationError) as error:
+            self._tell("stores", f"{error}; trying again until it works")
+            return Verdict.UNFINISHED
+        if self._told.pop("stores", None) is not None:
+            self.say("the stores answer again")
+        return verdict
+
+    def _read_manifests(self) -> None:
+        seen = fingerprint(self.directory)
+        if seen == self._seen:
+            return
+        try:
+            checked = check_manifests(self.directory, self.settings)
+        except ManifestsRejected as error:
+            stays = "" if self._good is None else "; the last good state stays"
+            count = len(error.problems)
+            lines = [problem.render(self.directory) for problem in error.problems]
+            self._tell("manifests", f"{count} {'problem' if count == 1 else 'problems'} in the manifests{stays}", *lines)
+            return
+        if self._told.pop("manifests", None) is not None:
+            self.say("the manifests are good again")
+        self._seen, self._good, self._is_declared_anew = seen, checked, True
+
+    def _keep(self, checked: Checked, stores: Stores) -> Verdict:
+        planned = plan_manifests(checked, self.settings, stores)
+        done, held = self._select(planned)
+        self._tell_held(held)
+        self._tell_refused(planned.plan)
+        if done.is_empty and not done.moved:
+            self._is_declared_anew = self._is_declared_anew and bool(planned.plan.refused)
+            self._told.pop("failures", None)
+            return Verdict.SETTLED
+        is_repair = all(change.action is Action.REPAIR for change in done.changes)
+        author = author_of("repair" if is_repair else "watch")
+        planned, report = apply_manifests(checked, self.settings, stores, author, select=self._selected)
+        return self._told_of(report)
+
+    def _select(self, planned: Planned) -> tuple[Plan, tuple[Change, ...]]:
+        sources = planned.checked.sources
+        return hold_back(planned.plan, planned.observed, sources, is_declared_anew=self._is_declared_anew)
+
+    def _selected(self, planned: Planned) -> Plan:
+        return self._select(planned)[0]
+
+    def _told_of(self, report: Report) -> Verdict:
+        if report.done:
+            self.say(report.summary)
+            for change in report.done:
+                if change.action is Action.REPAIR:
+                    self.say(f"repaired {described(change)}")
+        if not report.failed:
+            self._told.pop("failures", None)
+            self._is_declared_anew = False
+            return Verdict.SETTLED
+        lines = [f"cannot {failure.action} {failure.identity}: {failure.message}" for failure in report.failed]
+        self._tell("failures", f"{len(lines)} failed and will be tried again", *lines)
+        return Verdict.UNFINISHED
+
+    def _tell_held(self, held: tuple[Change, ...]) -> None:
+        if held:
+            lines = [f"not repaired, selfHeal is false: {described(change)}" for change in held]
+            self._tell("held", f"drift in {len(held)} resources", *lines)
+        elif self._told.pop("held", None) is not None:
+            self.say("no drift any more")
+
+    def _tell_refused(self, found: Plan) -> None:
+        if found.refused:
+            lines = [f"cannot {entry.change.action} {entry.change.identity}: {entry.message}" for entry in found.refused]
+            self._tell("refused", f"{len(lines)} refused", *lines)
+        else:
+            self._told.pop("refused", None)
+
+    def _tell(self, about: str, *lines: str) -> None:
+        """Says it, unless it was the last thing said about this."""
+        if self._told.get(about) != lines:
+            self._told[about] = lines
+            for line in lines:
+                self.say(line)
+
+
+def fingerprint(directory: Path) -> Fingerprint:
+    """What tells whether a manifest may have changed: names, sizes and times of change of all of them."""
+    found = set()
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if name.endswith((".yaml", ".yml")):
+                path = Path(folder, name)
+                try:
+                    status = path.stat()
+                except OSError:
+                    continue  # gone since it was listed, or not for us to read: reading the manifests will say so
+                found.add((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+    return frozenset(found)
+
+
+def described(change: Change) -> str:
+    """A change in one line."""
+    fields = ", ".join(f"{field.path} {value_text(field.before)} → {value_text(field.after)}" for field in change.fields)
+    reason = change.reason.value.replace("_", " ")
+    return f"{change.identity}: {reason}{f' ({fields})' if fields else ''}"
