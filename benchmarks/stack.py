@@ -55,7 +55,7 @@ def running(manifests: str, *, web_workers: int = 2) -> Iterator[Stack]:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(process, url, directory / "up.log")
-            redis_url = json.loads((directory / ".mqops" / "run.json").read_text())["redis_url"]
+            redis_url = json.loads((directory / ".mqops" / "run.json").read_text())["environment"]["REDIS_URL"]
             path = redis_url.removeprefix("unix://").partition("?")[0]
             yield Stack(url, redis.Redis(unix_socket_path=path), path, directory, process.pid)
         finally:

@@ -6,6 +6,7 @@ here and nowhere else, so that one meaning has one spelling and a plan shows no 
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
@@ -28,6 +29,7 @@ _UNIT_WORDS = {
 }
 
 
+@lru_cache(maxsize=1024)
 def parse_duration(text: str) -> int:
     """Milliseconds in ``text``; raises ``InvalidValue`` naming what is accepted."""
     if text == "0":
@@ -44,6 +46,7 @@ def parse_duration(text: str) -> int:
     return int(milliseconds)
 
 
+@lru_cache(maxsize=1024)
 def format_duration(milliseconds: int) -> str:
     """The shortest spelling that ``parse_duration`` reads back: the largest unit that divides it."""
     if milliseconds == 0:

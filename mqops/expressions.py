@@ -9,7 +9,7 @@ Source of the language: https://github.com/google/cel-spec.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import cel
 
@@ -73,11 +73,6 @@ def _shortened(error: str) -> str:
     return f"line {match[1]}, character {match[2]}: {match[3]}" if match else error.splitlines()[0]
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-
-
 _TOKEN = re.compile(
     r"""
       (?P<space>   \s+ | //[^\n]* )
@@ -92,9 +87,14 @@ _TOKEN = re.compile(
 )
 
 
+_Token = tuple[str, str]
+"""What kind of token, and its text."""
+
+_END: _Token = ("mark", "")
+
+
 def _tokens(source: str) -> list[_Token]:
-    found = ((match.lastgroup or "", match.group()) for match in _TOKEN.finditer(source))
-    return [_Token(kind, text) for kind, text in found if kind != "space"]
+    return [(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(source) if match.lastgroup != "space"]
 
 
 def _check_names(source: str) -> None:
@@ -103,21 +103,23 @@ def _check_names(source: str) -> None:
     The engine lists the names an expression uses, but not which of them a macro binds (the ``i`` of
     ``payload.items.exists(i, i.price > 10)``): so the tokens are walked once, with the scopes that are open.
     """
-    tokens = [_Token("mark", ""), *_tokens(source), _Token("mark", ""), _Token("mark", "")]
+    tokens = [_END, _END, *_tokens(source), _END, _END]
     scopes: list[str] = []  # for each open bracket the variable it binds, empty for none
-    for index in range(1, len(tokens) - 2):
-        previous, token, following, after = tokens[index - 1 : index + 3]
-        if token.text in ("(", "[", "{") and token.kind == "mark":
-            is_macro = previous.text in _MACROS and tokens[index - 2].text == "."
-            scopes.append(following.text if is_macro else "")
-        elif token.text in (")", "]", "}") and token.kind == "mark":
+    for index in range(2, len(tokens) - 2):
+        kind, text = tokens[index]
+        previous, (following_kind, following) = tokens[index - 1][1], tokens[index + 1]
+        if kind == "mark" and text in ("(", "[", "{"):
+            is_macro = previous in _MACROS and tokens[index - 2][1] == "."
+            scopes.append(following if is_macro and following_kind == "name" else "")
+        elif kind == "mark" and text in (")", "]", "}"):
             scopes.pop()
-        elif token.kind == "name" and following.text == "(":
-            _check_call(token.text, is_method=previous.text == ".")
-            if token.text in _TAKE_CONSTANTS and after.kind == "text" and tokens[index + 3].text == ")":
-                _try_out(token.text, after.text)
-        elif token.kind == "name" and previous.text != ".":
-            _check_variable(token.text, {*FILTER_VARIABLES, *scopes})
+        elif kind == "name" and following == "(":
+            _check_call(text, is_method=previous == ".")
+            after, closing = tokens[index + 2], tokens[index + 3 : index + 4]
+            if text in _TAKE_CONSTANTS and after[0] == "text" and closing == [("mark", ")")]:
+                _try_out(text, after[1])
+        elif kind == "name" and previous != "." and text not in FILTER_VARIABLES:
+            _check_variable(text, {*FILTER_VARIABLES, *scopes})
 
 
 def _check_call(name: str, *, is_method: bool) -> None:

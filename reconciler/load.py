@@ -14,6 +14,7 @@ from reconciler.problem import Problem, Rule, quoted
 MAX_FILE_BYTES = 4 * 1024**2
 _MAX_BROKEN_DOCUMENTS = 50
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # its byte order marks
 _NEXT_DOCUMENT = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _TAG_DIRECTIVE = re.compile(r"^%TAG", re.MULTILINE)
@@ -33,6 +34,8 @@ def load(file: str, data: bytes) -> Loaded:
     """The documents of ``file``; never raises for anything that ``data`` may be."""
     if len(data) > MAX_FILE_BYTES:
         return Loaded((), (too_large(file),))
+    if data[:2] in _UTF_16:
+        return Loaded((), (Problem(file, 1, 1, "", "UTF-16: save it as UTF-8", Rule.SYNTAX),), ("",))
     problems: list[Problem] = []
     text = _decoded(file, data, problems)
     unwanted = _UNWANTED.search(text)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import redis
 import watchfiles
@@ -69,11 +68,13 @@ class Watch:
         self._wake.set()
 
     def _wait(self, failures: int, took_seconds: float) -> None:
+        looked = time.monotonic()
         seconds = self.resync_seconds
         if failures:
             seconds = min(seconds, _BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS)) - 1])
-        if self._wake.wait(seconds) and self._rung.is_set() and not self._stop.is_set():
-            self._stop.wait(max(_RING_SECONDS, took_seconds))
+        self._wake.wait(seconds)
+        if self._rung.is_set():
+            self._stop.wait(max(0.0, max(_RING_SECONDS, took_seconds) - (time.monotonic() - looked)))
 
     def _follow_files(self) -> None:
         """A directory that is not there, or not any more, is looked for again; the resync sees it meanwhile."""

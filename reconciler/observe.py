@@ -4,6 +4,7 @@ A pipeline carries a thousand commands, so forty thousand resources are some doz
 """
 
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -141,7 +142,7 @@ def _read_groups(
     for (uid, partition), answer in answers.items():
         if not isinstance(answer, ResponseError):
             fields = (_texts(group) for group in answer)
-            groups[uid][partition] = {group["name"]: group["last-delivered-id"] for group in fields}
+            groups[uid][partition] = {sys.intern(group["name"]): group["last-delivered-id"] for group in fields}
     return groups
 
 
@@ -164,7 +165,8 @@ def _read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipeli
 def _texts(answer: Mapping[Any, Any] | ResponseError) -> dict[str, str]:
     if isinstance(answer, ResponseError):
         return {}
-    return {_text(name): _text(value) for name, value in answer.items()}
+    # Interned: tens of thousands of hashes have the same few names, and streams the same groups.
+    return {sys.intern(_text(name)): _text(value) for name, value in answer.items()}
 
 
 def _text(value: Any) -> str:

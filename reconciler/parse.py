@@ -20,7 +20,6 @@ from yaml.events import (
     MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
 )
 
 from reconciler.places import Path, Place, Spot, spelled
@@ -208,7 +207,7 @@ class Parser:
         self._nodes += 1
         value = self._scalar(event)
         if type(value) is not str:
-            message = f"the key {event.value or 'that is empty'} is read as {quoted(value)}, not as text: quote it"
+            message = f"a key is text, and {event.value or 'an empty one'} is read as {_noun(value)}: quote it"
             self._complain(event, message, suggestion=f'"{event.value}"')
         text: str = event.value
         return text
@@ -270,6 +269,10 @@ class Parser:
     def _stop(self, event: Any, message: str) -> Unreadable:
         mark = event.start_mark
         return Unreadable(self._problem(mark.line, mark.column, message, Rule.LIMIT), mark.index)
+
+
+def _noun(value: Any) -> str:
+    return quoted(value) if value is None or isinstance(value, bool) else "a number"
 
 
 _WORDS: dict[str, Any] = {

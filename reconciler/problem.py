@@ -86,10 +86,15 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
-def quoted(value: Any, limit: int = 60) -> str:
+def shortened(text: str, limit: int = 300) -> str:
+    """``text``, cut where a report has no more room for it."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def quoted(value: Any) -> str:
     """A value as a message shows it: text in quotes, long values cut."""
     if isinstance(value, str):
-        return f'"{value}"' if len(value) <= limit else f'"{value[:limit]}…"'
+        return f'"{shortened(value, 60)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

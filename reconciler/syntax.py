@@ -15,6 +15,8 @@ _WORDED = {
     "did not find expected ',' or '}'": "a mapping opened with { is not closed with }",
     "found unexpected end of stream": "a quote is opened here and never closed",
     "found unexpected document indicator": "a quote is opened here and never closed",
+    "did not find expected node content": "a value is missing here",
+    "did not find expected <document start>": "a document ends above, and the next one begins with ---",
     "found unknown escape character": 'a backslash sequence that YAML does not know: use single quotes, or "\\\\"',
 }
 _AT_CONTEXT = frozenset(
@@ -34,10 +36,12 @@ def syntax_message(error: yaml.YAMLError, text: str) -> tuple[int, int, int, str
         return 0, 0, 0, str(error)
     mark: Any = error.problem_mark
     problem = error.problem or ""
-    character = text[mark.index : mark.index + 1]
+    line = text[text.rfind("\n", 0, mark.index) + 1 :].partition("\n")[0]
+    indentation = line[: len(line) - len(line.lstrip())]
+    if "\t" in indentation:
+        return mark.index, mark.line, indentation.index("\t"), "a tab: YAML is indented with spaces"
     if problem == "found character that cannot start any token":
-        if character == "\t":
-            return mark.index, mark.line, mark.column, "a tab: YAML is indented with spaces"
+        character = text[mark.index : mark.index + 1]
         return mark.index, mark.line, mark.column, f'"{character}" cannot begin a value: put it in quotes'
     message = _WORDED.get(problem) or ": ".join(part for part in (error.context, problem) if part)
     shown: Any = error.context_mark if problem in _AT_CONTEXT and error.context_mark else mark

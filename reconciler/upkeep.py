@@ -38,6 +38,8 @@ class Verdict(Enum):
     """What a look came to."""
 
     SETTLED = auto()
+    STUCK = auto()
+    """A person has to act: the manifests have problems, a change is refused, drift is not to be repaired."""
     UNFINISHED = auto()
     """Something failed that may work when tried again: a store that is away, a step that Redis refused."""
 
@@ -61,16 +63,18 @@ class Upkeep:
         """Brings everything up to date as far as it goes, and says what was done and what cannot be."""
         self._read_manifests()
         if self._good is None:
-            return Verdict.SETTLED
+            return Verdict.STUCK
         try:
             with self.open_stores() as stores:
-                verdict = self._keep(self._good, stores)
+                is_finished = self._keep(self._good, stores)
         except (MqopsError, ConfigurationError) as error:
-            self._tell("stores", f"{error}; trying again until it works")
+            self._tell("stores", f"not done: {error}")
             return Verdict.UNFINISHED
         if self._told.pop("stores", None) is not None:
-            self.say("the stores answer again")
-        return verdict
+            self.say("going on")
+        if not is_finished:
+            return Verdict.UNFINISHED
+        return Verdict.STUCK if self._told else Verdict.SETTLED
 
     def _read_manifests(self) -> None:
         seen = fingerprint(self.directory)
@@ -80,15 +84,16 @@ class Upkeep:
             checked = check_manifests(self.directory, self.settings)
         except ManifestsRejected as error:
             stays = "" if self._good is None else "; the last good state stays"
-            count = len(error.problems)
             lines = [problem.render(self.directory) for problem in error.problems]
-            self._tell("manifests", f"{count} {'problem' if count == 1 else 'problems'} in the manifests{stays}", *lines)
+            count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
+            self._tell("manifests", f"{count} in the manifests{stays}", *lines)
             return
         if self._told.pop("manifests", None) is not None:
             self.say("the manifests are good again")
         self._seen, self._good, self._is_declared_anew = seen, checked, True
 
-    def _keep(self, checked: Checked, stores: Stores) -> Verdict:
+    def _keep(self, checked: Checked, stores: Stores) -> bool:
+        """Whether all was done that this may do by itself."""
         planned = plan_manifests(checked, self.settings, stores)
         done, held = self._select(planned)
         self._tell_held(held)
@@ -96,11 +101,11 @@ class Upkeep:
         if done.is_empty and not done.moved:
             self._is_declared_anew = self._is_declared_anew and bool(planned.plan.refused)
             self._told.pop("failures", None)
-            return Verdict.SETTLED
+            return True
         is_repair = all(change.action is Action.REPAIR for change in done.changes)
         author = author_of("repair" if is_repair else "watch")
-        planned, report = apply_manifests(checked, self.settings, stores, author, select=self._selected)
-        return self._told_of(report)
+        _, report = apply_manifests(checked, self.settings, stores, author, select=self._selected)
+        return self._tell_report(report)
 
     def _select(self, planned: Planned) -> tuple[Plan, tuple[Change, ...]]:
         sources = planned.checked.sources
@@ -109,7 +114,7 @@ class Upkeep:
     def _selected(self, planned: Planned) -> Plan:
         return self._select(planned)[0]
 
-    def _told_of(self, report: Report) -> Verdict:
+    def _tell_report(self, report: Report) -> bool:
         if report.done:
             self.say(report.summary)
             for change in report.done:
@@ -118,10 +123,10 @@ class Upkeep:
         if not report.failed:
             self._told.pop("failures", None)
             self._is_declared_anew = False
-            return Verdict.SETTLED
+            return True
         lines = [f"cannot {failure.action} {failure.identity}: {failure.message}" for failure in report.failed]
         self._tell("failures", f"{len(lines)} failed and will be tried again", *lines)
-        return Verdict.UNFINISHED
+        return False
 
     def _tell_held(self, held: tuple[Change, ...]) -> None:
         if held:
@@ -132,7 +137,7 @@ class Upkeep:
 
     def _tell_refused(self, found: Plan) -> None:
         if found.refused:
-            lines = [f"cannot {entry.change.action} {entry.change.identity}: {entry.message}" for entry in found.refused]
+            lines = [f"cannot {it.change.action} {it.change.identity}: {it.message}" for it in found.refused]
             self._tell("refused", f"{len(lines)} refused", *lines)
         else:
             self._told.pop("refused", None)
@@ -162,6 +167,6 @@ def fingerprint(directory: Path) -> Fingerprint:
 
 def described(change: Change) -> str:
     """A change in one line."""
-    fields = ", ".join(f"{field.path} {value_text(field.before)} → {value_text(field.after)}" for field in change.fields)
+    fields = ", ".join(f"{it.path} {value_text(it.before)} → {value_text(it.after)}" for it in change.fields)
     reason = change.reason.value.replace("_", " ")
     return f"{change.identity}: {reason}{f' ({fields})' if fields else ''}"

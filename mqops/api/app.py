@@ -6,6 +6,7 @@ import falcon.asgi
 
 from mqops.access import Access
 from mqops.api.directory import Directory
+from mqops.api.edge import Request
 from mqops.api.errors import answer_errors
 from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
 from mqops.api.peek import Peek
@@ -33,7 +34,7 @@ def create_app(
     batch_size = min(DEFAULT_PULL, settings.message_batch_size)
     health = HealthReport(monitor, access)
 
-    app = falcon.asgi.App(middleware=[lifespan] if lifespan is not None else None)
+    app = falcon.asgi.App(middleware=[lifespan] if lifespan is not None else None, request_type=Request)
     app.req_options.strip_url_path_trailing_slash = True
     answer_errors(app)
 

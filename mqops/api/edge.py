@@ -15,8 +15,21 @@ TENANT_HEADER = "X-Mqops-Tenant"
 
 _T = TypeVar("_T")
 
-Request = falcon.asgi.Request
 Response = falcon.asgi.Response
+
+
+class Request(falcon.asgi.Request):
+    """A request with the first piece of its body at hand: mostly it is the whole, and needs no stream to be read."""
+
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        receive: Any,
+        first_event: dict[str, Any] | None = None,
+        options: falcon.RequestOptions | None = None,
+    ) -> None:
+        super().__init__(scope, receive, first_event, options)
+        self.first_event = first_event or {}
 
 
 def caller_of(access: Access, req: Request) -> Caller:
@@ -26,10 +39,15 @@ def caller_of(access: Access, req: Request) -> Caller:
 
 async def read_body(req: Request) -> bytes:
     """The whole body, of either kind of framing. Raises ``PayloadTooLarge`` before reading more than the limit."""
+    if not req.first_event.get("more_body"):
+        return _within_limit(req.first_event.get("body", b""))
     announced = req.content_length
     if announced is not None and announced > MAX_BODY_BYTES:
         raise _too_large()
-    body: bytes = await req.stream.read(MAX_BODY_BYTES + 1)
+    return _within_limit(await req.stream.read(MAX_BODY_BYTES + 1))
+
+
+def _within_limit(body: bytes) -> bytes:
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
     return body

@@ -84,7 +84,10 @@ class HealthMonitor:
 
     async def _keep_checking(self) -> None:
         while True:
-            await self.current()
+            try:
+                await self.current()
+            except Exception:
+                log.exception("health could not be checked")
             await asyncio.sleep(self._interval_seconds)
 
     def _note(self, health: Health) -> None:

@@ -14,7 +14,6 @@ from mqops.errors import InvalidRequest
 
 MAX_MESSAGES = 1_000
 MAX_KEY_BYTES = 1_024
-MAX_HEADERS_BYTES = 32_768
 MAX_TIMEOUT_MS = 60_000
 _LAST_TIMESTAMP_MS = 253_402_300_799_999
 """The end of the year 9999: what RFC 3339 can write."""
@@ -101,7 +100,7 @@ def messages_of(body: TopicBody) -> list[MessageBody]:
         if not 1 <= len(messages) <= MAX_MESSAGES:
             raise InvalidRequest(f"a request has 1 to {MAX_MESSAGES} messages, not {len(messages)}")
     for index, message in enumerate(messages):
-        if message.key is not None or message.headers or message.timestamp is not None:
+        if message.key is not None or message.timestamp is not None:
             _check(message, index)
     return messages
 
@@ -126,9 +125,6 @@ def timeout_ms_of(body: TopicBody) -> int | None:
 def _check(message: MessageBody, index: int) -> None:
     if message.key is not None and not 1 <= len(message.key.encode()) <= MAX_KEY_BYTES:
         raise InvalidRequest(f"messages[{index}].key has 1 to {MAX_KEY_BYTES} bytes")
-    headers = message.headers
-    if headers and sum(len(name.encode()) + len(headers[name].encode()) for name in headers) > MAX_HEADERS_BYTES:
-        raise InvalidRequest(f"messages[{index}].headers have at most {MAX_HEADERS_BYTES} bytes together")
     timestamp_ms = message.timestamp_ms
     if timestamp_ms is not None and not 0 <= timestamp_ms <= _LAST_TIMESTAMP_MS:
         raise InvalidRequest(f"messages[{index}].timestamp is in milliseconds since 1970, or RFC 3339 text")

@@ -6,7 +6,7 @@ An outcome says exactly what happened to its message; what an answer makes of th
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mqops.access import Caller
 from mqops.api.directory import Directory
@@ -15,16 +15,18 @@ from mqops.api.publish_body import MessageBody
 from mqops.catalog import CatalogFeed, TopicEntry
 from mqops.codec.envelope import encode_envelope
 from mqops.codec.payload import JSON
-from mqops.errors import MqopsError, OutcomeUnknown, PayloadTooLarge
+from mqops.errors import InvalidRequest, MqopsError, OutcomeUnknown, PayloadTooLarge
 from mqops.message import Envelope, NewMessage, format_id, new_message_id
 from mqops.streams import NotStored, Outcome, Reason, Streams
 
 CATCH_UP_SECONDS = 1.0
 _BETWEEN_LOOKS_SECONDS = 0.1
+_WORTH_A_LOOK = frozenset({Reason.STALE, Reason.GONE})
+MAX_ENVELOPE_BYTES = 32_768
+"""Of headers and what little stands beside them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """What a request wants published, and where."""
 
     kind: str
@@ -52,7 +54,7 @@ class Publisher:
         topic = self._directory.publishable(caller, publication.kind, publication.name)
         pending = self._prepare(caller, topic, publication, range(len(publication.messages)))
         outcomes = await self._send(pending, publication)
-        if any(_is_outdated(outcome) for outcome in outcomes):
+        if _outdated(outcomes):
             outcomes = await self._catch_up(caller, topic, publication, outcomes)
         return outcomes
 
@@ -75,7 +77,7 @@ class Publisher:
         """The server knows a newer form of the topic than this process: look it up, and publish what was refused."""
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            outdated = [index for index, outcome in enumerate(outcomes) if _is_outdated(outcome)]
+            outdated = _outdated(outcomes)
             try:
                 async with asyncio.timeout(left):
                     await self._feed.refresh()
@@ -95,7 +97,7 @@ class Publisher:
             outcomes = outcomes.copy()
             for index, outcome in zip(outdated, again, strict=True):
                 outcomes[index] = outcome
-            if not any(_is_outdated(outcome) for outcome in again):
+            if not _outdated(again):
                 break
         return outcomes
 
@@ -115,6 +117,9 @@ class Publisher:
                 )
             token = f"{caller.producer}:{idempotency_key}:{index}" if idempotency_key else ""
             partition = self._partitioner.choose(partitions, message.partition, message.key, token)
+            envelope = self._envelope(caller.producer, message, publication)
+            if len(envelope) > MAX_ENVELOPE_BYTES:
+                raise InvalidRequest(f"messages[{index}].headers have more than {MAX_ENVELOPE_BYTES} bytes together")
             prepared.append(
                 NewMessage(
                     bucket=topic.bucket,
@@ -123,7 +128,7 @@ class Publisher:
                     partition=partition,
                     id=new_message_id(partition),
                     key=message.key or "",
-                    envelope=self._envelope(caller.producer, message, publication),
+                    envelope=envelope,
                     payload=payload,
                     dedup=token,
                 )
@@ -143,5 +148,10 @@ class Publisher:
         return plain
 
 
-def _is_outdated(outcome: Outcome) -> bool:
-    return isinstance(outcome, NotStored) and outcome.reason in (Reason.STALE, Reason.GONE)
+def _outdated(outcomes: list[Outcome]) -> list[int]:
+    """Which were refused because this process may know an outdated form of the topic."""
+    return [
+        index
+        for index, outcome in enumerate(outcomes)
+        if isinstance(outcome, NotStored) and outcome.reason in _WORTH_A_LOOK
+    ]

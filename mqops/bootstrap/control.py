@@ -109,14 +109,14 @@ def examine_stores(settings: Settings) -> list[doctor.Finding]:
         with open_redis(settings) as client:
             broker = doctor.gather_redis(client, keys)
     except BrokerNotAvailable as error:
-        broker = error.message
+        broker, _, _ = error.message.rpartition(": ")  # the finding has a remedy of its own
     except redis.RedisError as error:
         broker = f"Redis does not answer ({error})"
     try:
         with open_database(settings) as connection:
             database = doctor.gather_postgres(connection)
     except BrokerNotAvailable as error:
-        database = error.message
+        database, _, _ = error.message.rpartition(": ")
     except psycopg.Error as error:
         database = f"PostgreSQL does not answer ({error})"
     return doctor.examine(doctor.Facts(broker, database, settings.environment))

@@ -58,7 +58,9 @@ def ready_text(settings: Settings, directory: StateDirectory, resources: Iterabl
         lines += ["Publish a message:", f"  {publish}", ""]
         lines += ["Watch it arrive (in another terminal, in this directory):", f"  {command} listen", ""]
         if example.queue is not None:
-            lines += ["Pull from a queue:", f"  {command} pull {example.queue} --tenant {example.tenant}", ""]
+            queue = f"--queue {example.queue} --tenant {example.tenant}"
+            lines += ["Or put one in a queue and pull it:"]
+            lines += [f"  {command} publish {queue} --data '{{\"order\": 1}}'", f"  {command} pull {queue} --ack", ""]
     lines += [f"Logs: {directory.logs}/*.log", "Ctrl-C stops everything."]
     return "\n".join(lines)
 
@@ -75,7 +77,7 @@ def _publish_line(url: str, example: Example, token: str) -> str:
 def _token(credential: Path | None) -> str:
     """Read by the shell when it is pasted, so that it is in no history and on no screen."""
     # Without one: the key of a credential that the manifests declare, made by `mqops credentials create`.
-    return "$MQOPS_TOKEN" if credential is None else f"$(cat {shlex.quote(str(credential))})"
+    return "$MQOPS_CREDENTIAL" if credential is None else f"$(cat {shlex.quote(str(credential))})"
 
 
 def _command() -> str:

@@ -29,6 +29,7 @@ from uvicorn_worker import UvicornWorker
 from mqops.api.app import create_app
 from mqops.api.health import HealthMonitor
 from mqops.bootstrap.control import open_database, open_redis, refuse_unsafe_stores
+from mqops.bootstrap.joined_writes import JoinedWritesProtocol
 from mqops.catalog import CatalogFeed, read_snapshot
 from mqops.embedded.port import check_port_is_free
 from mqops.errors import BrokerNotAvailable, ConfigurationError
@@ -54,8 +55,6 @@ def run_server(settings: Settings) -> None:
     logging.basicConfig(
         stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
     )
-    if settings.database_url is None or settings.redis_url is None:
-        raise ConfigurationError("set DATABASE_URL and REDIS_URL, or let `mqops up` start servers and this service")
     if settings.port:
         check_port_is_free(settings.host, settings.port)
     instance = _find_instance(settings)
@@ -131,16 +130,19 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> "falcon.asgi.App[Any, Any]":
         """Called in each worker, after the fork."""
-        settings = self.settings
-        assert settings.database_url is not None
-        assert settings.redis_url is not None
-        streams = Streams.open(
-            settings.redis_url, Keyspace(settings.redis_key_prefix), self.instance.installation, name="serve"
-        )
-        feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / SNAPSHOT)
-        monitor = HealthMonitor(streams, feed, settings.health_check_interval_seconds)
-        sweeper = Sweeper(streams, _partitions(feed), settings.health_check_interval_seconds)
-        return create_app(streams, feed, monitor, settings, _Life(streams, feed, monitor, sweeper))
+        return create_service(self.settings, self.instance.installation)
+
+
+def create_service(settings: Settings, installation: str) -> "falcon.asgi.App[Any, Any]":
+    """The ASGI application of one process, whose parts start and stop with its lifespan. Raises
+    ``ConfigurationError`` when a store is not named."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise ConfigurationError("set DATABASE_URL and REDIS_URL, or let `mqops up` start servers and this service")
+    streams = Streams.open(settings.redis_url, Keyspace(settings.redis_key_prefix), installation, name="serve")
+    feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / SNAPSHOT)
+    monitor = HealthMonitor(streams, feed, settings.health_check_interval_seconds)
+    sweeper = Sweeper(streams, _partitions(feed), settings.health_check_interval_seconds)
+    return create_app(streams, feed, monitor, settings, _Life(streams, feed, monitor, sweeper))
 
 
 def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]]]:
@@ -192,7 +194,7 @@ class _Worker(UvicornWorker):  # type: ignore[misc] # uvicorn-worker has no type
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": JoinedWritesProtocol,
         "ws": "none",
         "lifespan": "on",
         "access_log": False,

@@ -76,8 +76,12 @@ class CatalogFeed:
         try:
             await self._look()
         except _AWAY as error:
+            await self._disconnect()
             self._failed(error)
             await self._load_snapshot()
+        except BaseException:
+            await self._disconnect()
+            raise
         self._tasks = [
             asyncio.create_task(self._follow(), name="catalog feed"),
             asyncio.create_task(self._save(), name="catalog snapshot"),

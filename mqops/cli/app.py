@@ -18,11 +18,26 @@ app = typer.Typer(
 
 # TEMPORARY while commands are being written: the lead replaces this by plain imports.
 import importlib
-for _name in ("up","serve","work","reconcile","validate","plan","inspect","migrate","doctor","messages","listen","credentials"):
+
+for _name in (
+    "up",
+    "serve",
+    "work",
+    "reconcile",
+    "validate",
+    "plan",
+    "inspect",
+    "migrate",
+    "doctor",
+    "messages",
+    "listen",
+    "credentials",
+):
     try:
         importlib.import_module(f"mqops.cli.{_name}").register(app)
     except ModuleNotFoundError as _e:
-        if _e.name != f"mqops.cli.{_name}": raise
+        if _e.name != f"mqops.cli.{_name}":
+            raise
 
 
 def main() -> None:

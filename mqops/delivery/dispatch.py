@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 
 from mqops.catalog import SubscriptionEntry
 from mqops.delivery.heartbeat import Heartbeat
+from mqops.delivery.report import Report
 from mqops.delivery.ring import Ring
 from mqops.errors import BrokerNotAvailable
 from mqops.message import Delivery
 from mqops.streams import Fetched, Lane, Streams
 
 log = logging.getLogger(__name__)
+
+FETCH_BYTES = 1_048_576
+"""What a fetch brings at most, but for a last message that goes beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Limits:
 
     slots: int = 200
     """Messages in its hands at most, of all subscriptions together."""
+    held_bytes: int = 64 * 1_048_576
+    """Of their payloads, about: a fetch that is under way counts as the most it may bring."""
     batch: int = 50
     """Messages a fetch asks for at most."""
     lease_beyond_timeout_ms: int = 30_000
@@ -45,6 +51,11 @@ class Work:
     timeout_ms: int
     term: int
     """See ``heartbeat``."""
+
+    @property
+    def name(self) -> str:
+        """Of the subscription, with its tenant."""
+        return f"{self.subscription.tenant}/{self.subscription.name}"
 
 
 @dataclass(eq=False, slots=True)
@@ -77,19 +88,20 @@ class Dispatcher:
     def __init__(
         self,
         streams: Streams,
-        consumer: str,
         limits: Limits,
         heartbeat: Heartbeat,
+        report: Report,
         deliver: Callable[[Work], Coroutine[None, None, None]],
     ) -> None:
         self._streams = streams
-        self._consumer = consumer
         self._limits = limits
         self._heartbeat = heartbeat
+        self._report = report
         self._deliver = deliver
         self._readers: dict[str, _Reader] = {}
         self._ring: Ring[_Reader] = Ring()
         self._free = limits.slots
+        self._free_bytes = limits.held_bytes
         self._is_open = True
         self._is_scheduled = False
         self.tasks: set[asyncio.Task[None]] = set()
@@ -158,7 +170,7 @@ class Dispatcher:
     def _fetch_all(self) -> None:
         """Give turns while there are slots."""
         self._is_scheduled = False
-        while self._is_open and self._free > 0 and self._heartbeat.is_believed():
+        while self._is_open and self._free > 0 and self._free_bytes > 0 and self._heartbeat.is_believed():
             reader = self._ring.next()
             if reader is None:
                 return
@@ -168,6 +180,7 @@ class Dispatcher:
             count = min(reader.free, self._free, self._limits.batch)
             reader.taken += count
             self._free -= count
+            self._free_bytes -= FETCH_BYTES
             del reader.ready[partition]
             reader.fetching.add(partition)
             self._start(self._fetch(reader, reader.lanes[partition], count))
@@ -177,17 +190,22 @@ class Dispatcher:
         term = self._heartbeat.term
         fetched = await self._ask(lane, count, reader.timeout_ms + self._limits.lease_beyond_timeout_ms)
         reader.fetching.discard(lane.partition)
+        if fetched.gone:
+            entry = reader.subscription
+            self._report.note(f"{entry.tenant}/{entry.name}", "its stream or group is gone: the reconciler was told")
         for delivery in fetched.deliveries:
             work = Work(reader.subscription, lane, delivery, reader.timeout_ms, term)
             self._start(self._hold(reader, work))
         if fetched.more and lane.partition < len(reader.lanes):
             reader.ready.setdefault(lane.partition)
-        self._release(reader, count - len(fetched.deliveries))
+        held_bytes = sum(len(delivery.payload) for delivery in fetched.deliveries)
+        self._release(reader, count - len(fetched.deliveries), FETCH_BYTES - held_bytes)
 
     async def _ask(self, lane: Lane, count: int, lease_ms: int) -> Fetched:
         """A fetch that fails gives nothing: the next sweep finds the lane again."""
+        consumer = self._heartbeat.incarnation
         try:
-            return await self._streams.fetch(lane, consumer=self._consumer, count=count, lease_ms=lease_ms)
+            return await self._streams.fetch(lane, consumer=consumer, count=count, lease_ms=lease_ms)
         except BrokerNotAvailable as error:
             log.debug("fetching waits: %s", error)
         except Exception:
@@ -198,11 +216,12 @@ class Dispatcher:
         try:
             await self._deliver(work)
         finally:
-            self._release(reader, 1)
+            self._release(reader, 1, len(work.delivery.payload))
 
-    def _release(self, reader: _Reader, slots: int) -> None:
+    def _release(self, reader: _Reader, slots: int, held_bytes: int) -> None:
         reader.taken -= slots
         self._free += slots
+        self._free_bytes += held_bytes
         self._offer(reader)
         self._schedule()  # for the others too, when this worker had no slot left
 

@@ -32,9 +32,11 @@ def clock() -> float:
 
 
 class Heartbeat:
-    """Beats for as long as ``run`` runs. ``beat`` raises ``BrokerNotAvailable``; ``on_term`` is told of a new term."""
+    """Of the worker called ``incarnation``, for as long as ``run`` runs. ``beat`` says that the worker of that name is
+    alive and raises ``BrokerNotAvailable``; ``on_term`` is told of a new term."""
 
-    def __init__(self, beat: Callable[[], Awaitable[None]], on_term: Callable[[], None]) -> None:
+    def __init__(self, incarnation: str, beat: Callable[[str], Awaitable[None]], on_term: Callable[[], None]) -> None:
+        self.incarnation = incarnation
         self._beat = beat
         self._on_term = on_term
         self._confirmed = float("-inf")
@@ -56,7 +58,7 @@ class Heartbeat:
             sent = clock()
             try:
                 async with asyncio.timeout(_REPLY_SECONDS):
-                    await self._beat()
+                    await self._beat(self.incarnation)
             except (BrokerNotAvailable, TimeoutError) as error:
                 if not is_away:
                     log.warning("waiting for Redis: %s", error or "no answer")

@@ -5,9 +5,6 @@ import logging
 import random
 from typing import Any
 
-import msgspec
-
-from mqops.catalog import SubscriptionEntry
 from mqops.delivery.dispatch import Work
 from mqops.delivery.heartbeat import Heartbeat
 from mqops.delivery.report import Report
@@ -15,6 +12,7 @@ from mqops.delivery.settlement import (
     Again,
     CutOff,
     Dead,
+    Done,
     FilterFailed,
     NotStarted,
     PassedOver,
@@ -27,7 +25,7 @@ from mqops.expressions import ExpressionFailed
 from mqops.handlers.http import HttpSender
 from mqops.handlers.invocation import Invocation
 from mqops.handlers.outcome import Failed, Rejected
-from mqops.message import Delivery, format_id
+from mqops.message import format_id
 from mqops.streams import Claim, Streams
 
 log = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ class Pipeline:
         try:
             verdict = await self._verdict(work)
         except Exception as error:  # a defect met by one message must not stop the others
-            log.exception("delivering %s of %s failed", format_id(work.delivery.id), _name(work.subscription))
+            log.exception("delivering %s of %s failed", format_id(work.delivery.id), work.name)
             verdict = Failed(f"the worker failed: {type(error).__name__}")
         retry, attempt = work.subscription.spec.retry, work.delivery.attempt
         settlement = settlement_of(verdict, retry, attempt, random.random())  # noqa: S311 (jitter, not a secret)
@@ -73,7 +71,7 @@ class Pipeline:
         if self._is_draining or not self._heartbeat.covers(work.term):
             return NotStarted()
         try:
-            if not passes_filter(work.subscription, work.delivery):
+            if not work.subscription.wants(work.delivery):
                 return PassedOver()
         except ExpressionFailed as error:
             return FilterFailed(str(error))
@@ -99,7 +97,9 @@ class Pipeline:
 
     def _note(self, work: Work, verdict: Verdict, settlement: Settlement, is_ours: bool) -> None:
         """Failures only; ``brief`` is fit for a log."""
-        name, message = _name(work.subscription), format_id(work.delivery.id)
+        if is_ours and isinstance(settlement, Done):
+            return
+        name, message = work.name, format_id(work.delivery.id)
         if not is_ours:
             self._report.note(name, f"{message} is not this worker's any more; it told nobody what came of it")
             return
@@ -111,27 +111,3 @@ class Pipeline:
                 self._report.note(name, f"{message} is dead-lettered ({reason}): {brief}")
             case FilterFailed(), Dead(reason):
                 self._report.note(name, f"{message} is dead-lettered ({reason})")
-
-
-def passes_filter(subscription: SubscriptionEntry, delivery: Delivery) -> bool:
-    """Whether the subscription wants the message. Raises ``ExpressionFailed``."""
-    if subscription.filter is None:
-        return True
-    return subscription.filter.matches(
-        payload=_decode(delivery.payload),
-        headers=delivery.envelope.headers,
-        key=delivery.key,
-        topic=subscription.topic.name,
-    )
-
-
-def _decode(payload: bytes) -> Any:
-    """The payload for an expression; what is not JSON is null there."""
-    try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _name(subscription: SubscriptionEntry) -> str:
-    return f"{subscription.tenant}/{subscription.name}"

@@ -39,14 +39,13 @@ class Worker:
     """One process's push worker. ``run`` it once, in the loop that ``streams`` and ``feed`` run in."""
 
     def __init__(self, streams: Streams, feed: CatalogFeed, sender: HttpSender, limits: Limits) -> None:
-        self.incarnation = new_incarnation()
         self._streams = streams
         self._feed = feed
         self._report = Report()
         self._sweep_now = asyncio.Event()
-        self._heartbeat = Heartbeat(lambda: streams.beat(self.incarnation), self._sweep_now.set)
+        self._heartbeat = Heartbeat(new_incarnation(), streams.beat, self._sweep_now.set)
         self._pipeline = Pipeline(streams, sender, self._heartbeat, self._report)
-        self._dispatcher = Dispatcher(streams, self.incarnation, limits, self._heartbeat, self._deliver)
+        self._dispatcher = Dispatcher(streams, limits, self._heartbeat, self._report, self._deliver)
         self._is_running = False
 
     @property
@@ -63,7 +62,7 @@ class Worker:
         self._follow(self._feed.current)
         beating = asyncio.create_task(self._heartbeat.run(), name="heartbeat")
         sweeping = asyncio.create_task(self._keep_sweeping(), name="worker sweep")
-        log.info("worker %s is at work", self.incarnation)
+        log.info("worker %s is at work", self._heartbeat.incarnation)
         try:
             await stop.wait()
             await self._drain(hurry, drain_seconds)
@@ -74,8 +73,8 @@ class Worker:
             await asyncio.gather(sweeping, beating, return_exceptions=True)
             self._report.finish()
         with contextlib.suppress(BrokerNotAvailable):
-            await self._streams.leave(self.incarnation)
-        log.info("worker %s has left", self.incarnation)
+            await self._streams.leave(self._heartbeat.incarnation)
+        log.info("worker %s has left", self._heartbeat.incarnation)
 
     def _follow(self, catalog: Catalog) -> None:
         if not self._is_running:

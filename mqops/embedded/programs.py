@@ -4,7 +4,7 @@ import sys
 
 from mqops.embedded.process import Program
 
-_BEYOND_DRAIN_SECONDS = 5.0
+_BEYOND_DRAIN_SECONDS = 8.0  # `serve` gives its workers 5 s beyond the drain
 
 
 def platform_programs(manifests: str, drain_seconds: float, environment: dict[str, str]) -> tuple[Program, ...]:

@@ -101,12 +101,14 @@ class HttpSender:
 async def _outcome(response: aiohttp.ClientResponse) -> Outcome:
     body = await _read_body(response)
     retry_after = response.headers.get("retry-after")
-    excerpt = _excerpt(body, response.headers.get("content-encoding", "identity"))
+    excerpt = "" if response.status < 300 else _excerpt(body, response.headers.get("content-encoding", "identity"))
     return outcome_of(response.status, response.reason or "", retry_after, excerpt, time.time())
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """The beginning of the body. The status has decided already: a body that does not come changes nothing."""
+    if response.content.is_eof():  # the usual case: it came along with the status
+        return response.content.read_nowait(EXCERPT_BYTES)
     body = bytearray()
     with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
         async with asyncio.timeout(_DRAIN_SECONDS):

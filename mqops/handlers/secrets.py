@@ -11,7 +11,7 @@ Values are never logged, and no error quotes one.
 """
 
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,13 +28,15 @@ class SecretUnavailable(Exception):
 
 
 class SecretStore:
-    """Resolves references. ``tenants`` gives the names of all tenants, as they are now."""
+    """Resolves references. ``tenants`` gives the names of all tenants: the same collection until they change."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], tenants: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str], tenants: Callable[[], Collection[str]]) -> None:
         self._directory = directory
         self._environment = environment
         self._tenants = tenants
         self._read: dict[Path, tuple[tuple[int, int, int], str]] = {}
+        self._allowed: dict[tuple[str, str], bool] = {}
+        self._allowed_among: Collection[str] = ()
 
     def resolve(self, tenant: str, reference: SecretReference) -> str:
         """The value; raises ``SecretUnavailable``."""
@@ -44,7 +46,7 @@ class SecretStore:
         return self._from_file(tenant, reference.file)
 
     def _from_environment(self, tenant: str, name: str) -> str:
-        if not may_use(tenant, name, self._tenants()):
+        if not self._may_use(tenant, name):
             raise SecretUnavailable(
                 f"environment variable {name} is not one that tenant {tenant} may use: {environment_prefix(tenant)}…"
             )
@@ -52,6 +54,15 @@ class SecretStore:
         if not value:
             raise SecretUnavailable(f"environment variable {name} is not set in the worker's environment")
         return value
+
+    def _may_use(self, tenant: str, name: str) -> bool:
+        tenants = self._tenants()
+        if tenants is not self._allowed_among:
+            self._allowed, self._allowed_among = {}, tenants
+        allowed = self._allowed.get((tenant, name))
+        if allowed is None:
+            allowed = self._allowed[tenant, name] = may_use(tenant, name, tenants)
+        return allowed
 
     def _from_file(self, tenant: str, name: str) -> str:
         reference = f"secret file {tenant}/{name}"

@@ -5,15 +5,20 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from mqops.model.metadata import Name, Strict
+from mqops.model.metadata import Name, Strict, explained
 
 Role = Literal["publisher", "consumer"]
+
+
+_DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+_DIGEST_EXPLANATION = "a SHA-256 digest: 64 hexadecimal digits in lower case, as `mqops credentials create` prints it"
+Digest = Annotated[str, StringConstraints(pattern=_DIGEST_PATTERN), explained(_DIGEST_PATTERN, _DIGEST_EXPLANATION)]
 
 
 class CredentialKey(Strict):
     """One key. Only its digest is kept: keys have 256 random bits, so the digest is safe to commit."""
 
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Digest
     """SHA-256 of the key, in hexadecimal; `mqops credentials create` prints both."""
     expires_at: AwareDatetime | None = None
     """When it stops working (RFC 3339)."""

@@ -8,21 +8,30 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mqops.durations import Duration, duration_within
 from mqops.errors import InvalidValue
-from mqops.model.metadata import Strict
+from mqops.model.metadata import Strict, explained
+
+_VARIABLE_PATTERN = r"^MQOPS_[A-Z0-9_]{1,200}$"
+_VARIABLE_EXPLANATION = "an environment variable that a manifest may use: MQOPS_, the tenant in capitals, _ and a name"
+VariableName = Annotated[
+    str, StringConstraints(pattern=_VARIABLE_PATTERN), explained(_VARIABLE_PATTERN, _VARIABLE_EXPLANATION)
+]
+_FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+_FILE_EXPLANATION = "the name of a file in the tenant's folder of the secrets directory, without a path"
+FileName = Annotated[str, StringConstraints(pattern=_FILE_PATTERN), explained(_FILE_PATTERN, _FILE_EXPLANATION)]
 
 
 class SecretReference(Strict):
     """Where a secret is found; its value never enters a plan, a log or PostgreSQL."""
 
-    env: Annotated[str, StringConstraints(pattern=r"^MQOPS_[A-Z0-9_]+$")] | None = None
+    env: VariableName | None = None
     """An environment variable, of those the tenant may use: `MQOPS_<TENANT>_…`."""
-    file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")] | None = None
+    file: FileName | None = None
     """A file in the tenant's folder of the secrets directory."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "SecretReference":
         if (self.env is None) == (self.file is None):
-            raise ValueError("name exactly one of env and file")
+            raise InvalidValue("name exactly one of env and file")
         return self
 
 
@@ -50,11 +59,27 @@ def _is_theirs(header: str) -> str:
 
 _OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048), AfterValidator(_is_url)]
-HeaderName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"), AfterValidator(_is_theirs)
+_VARIABLE_FIRST = r"^\$\{"  # in a manifest as it is written: `${NAME}` is filled in before the URL is checked
+_URL_PATTERN = r"^https?://[^\s]+$"
+Url = Annotated[
+    str,
+    StringConstraints(pattern=_URL_PATTERN, max_length=2048),
+    AfterValidator(_is_url),
+    explained(f"{_URL_PATTERN}|{_VARIABLE_FIRST}", "a URL that begins with http:// or https://", maxLength=2048),
 ]
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,4096}$")]
+_HEADER_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
+HeaderName = Annotated[
+    str,
+    StringConstraints(pattern=_HEADER_PATTERN),
+    AfterValidator(_is_theirs),
+    explained(_HEADER_PATTERN, "the name of an HTTP header"),
+]
+_HEADER_VALUE_PATTERN = r"^[\x20-\x7e]{0,4096}$"
+HeaderValue = Annotated[
+    str,
+    StringConstraints(pattern=_HEADER_VALUE_PATTERN),
+    explained(_HEADER_VALUE_PATTERN, "the value of an HTTP header: printable ASCII on one line"),
+]
 
 
 class HttpHandler(Strict):

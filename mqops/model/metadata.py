@@ -22,10 +22,27 @@ def _not_a_uid(name: str) -> str:
     raise InvalidValue("a name must not look like a UUID: paths take either, and could not tell them apart")
 
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_not_a_uid)]
+def explained(pattern: str, explanation: str, **keywords: int) -> WithJsonSchema:
+    """The JSON Schema of a text of this ``pattern``. ``explanation`` says what the text should be; editors and errors
+    show it (``patternErrorMessage`` is a keyword that several editors know)."""
+    message = f"This is not {explanation}"
+    return WithJsonSchema({"type": "string", "pattern": pattern, "patternErrorMessage": message, **keywords})
+
+
+_NAME_EXPLANATION = (
+    'a name: lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit, at most 200 characters'
+)
+Name = Annotated[
+    str,
+    StringConstraints(pattern=NAME_PATTERN),
+    AfterValidator(_not_a_uid),
+    explained(NAME_PATTERN, _NAME_EXPLANATION),
+]
 """Unique per tenant and kind (topics and queues share one namespace)."""
 
-LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")]
+_KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
+_KEY_EXPLANATION = 'a key: letters, digits, ".", "_", "/" and "-", beginning with a letter or digit'
+LabelKey = Annotated[str, StringConstraints(pattern=_KEY_PATTERN), explained(_KEY_PATTERN, _KEY_EXPLANATION)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 
 
@@ -36,9 +53,10 @@ def _not_reserved(key: str) -> str:
 
 
 AnnotationKey = Annotated[
-    LabelKey,
+    str,
+    StringConstraints(pattern=_KEY_PATTERN),
     AfterValidator(_not_reserved),
-    WithJsonSchema({"type": "string", "pattern": r"^(?!mqops/)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"}),
+    explained(_KEY_PATTERN.replace("^", "^(?!mqops/)"), _KEY_EXPLANATION),
 ]
 
 

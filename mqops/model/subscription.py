@@ -5,11 +5,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mqops.durations import Duration, duration_within
+from mqops.errors import InvalidValue
 from mqops.expressions import compile_filter
-from mqops.model.metadata import TOPIC_REFERENCE_PATTERN, Name, Strict
+from mqops.model.metadata import TOPIC_REFERENCE_PATTERN, Name, Strict, explained
 from mqops.model.topic import AckDeadline
 
-TopicReference = Annotated[str, StringConstraints(pattern=TOPIC_REFERENCE_PATTERN)]
+TopicReference = Annotated[
+    str,
+    StringConstraints(pattern=TOPIC_REFERENCE_PATTERN),
+    explained(TOPIC_REFERENCE_PATTERN, "the name of a topic, or tenant/name of another tenant's"),
+]
 
 
 def _compiles(source: str) -> str:
@@ -39,7 +44,7 @@ class RetrySpec(Strict):
     @model_validator(mode="after")
     def _delays_are_ordered(self) -> "RetrySpec":
         if self.max_delay < self.initial_delay:
-            raise ValueError("maxDelay is shorter than initialDelay")
+            raise InvalidValue("maxDelay is shorter than initialDelay")
         return self
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 from mqops.errors import BrokerNotAvailable
 from mqops.keys import Keyspace
+from mqops.lua import Script
 from mqops.message import NewMessage, Position
 from mqops.streams.bell import Bell, Ring
-from mqops.streams.connection import Address, Connection, ConnectionLost, NotSent, ReplyError
+from mqops.streams.connection import Address, Argument, Connection, ConnectionLost, NotSent, ReplyError
 from mqops.streams.fetch import Fetched, Fetcher, StoredMessage
 from mqops.streams.lane import Claim, Lane
 from mqops.streams.outcome import Outcome
 from mqops.streams.publish import Publisher
-from mqops.streams.scripts import ACK, DEAD_LETTER, FETCH, PUBLISH, REAP, RETRY, SWEEP, TRIM
+from mqops.streams.scripts import ACK, BEAT, DEAD_LETTER, ELECT, FETCH, PUBLISH, REAP, RETRY, SWEEP, TRIM
 from mqops.streams.settle import Settler
 
 
@@ -42,7 +43,7 @@ class Streams:
         self._publishing = Connection(address, f"{name}:publish", (PUBLISH,))
         self._fetching = Connection(address, f"{name}:fetch", (FETCH,))
         self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, DEAD_LETTER))
-        self.janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM))
+        self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
         self._listening = Connection(address, f"{name}:bell")
         self._publisher = Publisher(self._publishing, keys, self.bell_channel)
         self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
@@ -56,12 +57,12 @@ class Streams:
 
     async def start(self) -> None:
         """Connect; a server that is away does not fail this, the connections come up when it does."""
-        connections = (self._publishing, self._fetching, self._settling, self.janitor)
+        connections = (self._publishing, self._fetching, self._settling, self._janitor)
         await asyncio.gather(self._bell.start(), *(connection.start() for connection in connections))
 
     async def stop(self) -> None:
         """Close the connections; what was under way counts as lost."""
-        for connection in (self._listening, self._publishing, self._fetching, self._settling, self.janitor):
+        for connection in (self._listening, self._publishing, self._fetching, self._settling, self._janitor):
             await connection.stop()
 
     def publish(self, messages: Sequence[NewMessage]) -> Awaitable[list[Outcome]]:
@@ -110,9 +111,7 @@ class Streams:
 
     async def beat(self, incarnation: str) -> None:
         """Say that the worker ``incarnation`` is alive, by the server's clock. Raises ``BrokerNotAvailable``."""
-        seconds, microseconds = await self.ask("TIME")
-        now = int(seconds) * 1000 + int(microseconds) // 1000
-        await self.ask("ZADD", self.keys.workers, now, incarnation)
+        await self.run(BEAT, self.keys.workers, incarnation)
 
     async def leave(self, incarnation: str) -> None:
         """A worker that has given everything back says goodbye. Raises ``BrokerNotAvailable``."""
@@ -130,7 +129,15 @@ class Streams:
 
     async def ask(self, *arguments: str | int) -> Any:
         """One command on the janitor's connection. Raises ``BrokerNotAvailable``."""
-        try:
-            return await self.janitor.call(*arguments)
-        except (NotSent, ConnectionLost, ReplyError) as error:
-            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
+        return await _available(self._janitor.call(*arguments))
+
+    async def run(self, script: Script, key: str, *arguments: Argument) -> Any:
+        """One script on the janitor's connection. Raises ``BrokerNotAvailable``."""
+        return await _available(self._janitor.run(script, key, *arguments))
+
+
+async def _available(reply: Awaitable[Any]) -> Any:
+    try:
+        return await reply
+    except (NotSent, ConnectionLost, ReplyError) as error:
+        raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error

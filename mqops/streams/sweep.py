@@ -16,9 +16,8 @@ from mqops.errors import BrokerNotAvailable
 from mqops.keys import BUCKETS
 from mqops.lua import Script
 from mqops.message import new_message_id
-from mqops.streams.connection import ConnectionLost, NotSent, ReplyError
 from mqops.streams.engine import Streams
-from mqops.streams.scripts import REAP, SWEEP, TRIM
+from mqops.streams.scripts import ELECT, REAP, SWEEP, TRIM
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +70,8 @@ class Sweeper:
             await asyncio.sleep(pause_seconds)
 
     async def _is_elected(self) -> bool:
-        key = self._streams.keys.sweeper
-        if await self._streams.ask("SET", key, self._name, "NX", "PX", TERM_MS) is not None:
-            return True
-        if await self._streams.ask("GET", key) != self._name.encode():
-            return False
-        await self._streams.ask("PEXPIRE", key, TERM_MS)
-        return True
+        held: int = await self._streams.run(ELECT, self._streams.keys.sweeper, self._name, TERM_MS)
+        return held == 1
 
     async def sweep(self) -> float:
         """One round over everything. Returns how long nothing is due (s), at most 1. Raises ``BrokerNotAvailable``."""
@@ -115,9 +109,5 @@ class Sweeper:
 
     async def _run_script(self, script: Script, bucket: int, *arguments: str | int) -> Any:
         dead_ids = (new_message_id(0) for _ in range(SWEEP_ENTRIES))
-        try:
-            return await self._streams.janitor.run(
-                script, self._streams.keys.epoch(bucket), self._streams.bell_channel, *arguments, *dead_ids
-            )
-        except (NotSent, ConnectionLost, ReplyError) as error:
-            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
+        epoch = self._streams.keys.epoch(bucket)
+        return await self._streams.run(script, epoch, self._streams.bell_channel, *arguments, *dead_ids)

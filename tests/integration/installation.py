@@ -96,27 +96,33 @@ class Installation:
     async def publish(self, tenant: str, topic: str, *payloads: bytes, **envelope: Any) -> list[str]:
         """Ids of the messages, all stored."""
         async with self.streams() as streams:
-            bucket, uid = self.bucket(tenant), self.uids["Topic", tenant, topic]
-            messages = [
-                NewMessage(
-                    bucket=bucket,
-                    topic=uid,
-                    generation=self.generations[uid],
-                    partition=0,
-                    id=new_message_id(0),
-                    key="",
-                    envelope=encode_envelope(Envelope(**envelope)),
-                    payload=payload,
-                )
-                for payload in payloads
-            ]
-            outcomes = await streams.publish(messages)
+            return await self.publish_by(streams, tenant, topic, *payloads, **envelope)
+
+    async def publish_by(
+        self, streams: Streams, tenant: str, topic: str, *payloads: bytes, **envelope: Any
+    ) -> list[str]:
+        """The same over connections that are there already."""
+        uid = self.uids["Topic", tenant, topic]
+        messages = [
+            NewMessage(
+                bucket=self.bucket(tenant),
+                topic=uid,
+                generation=self.generations[uid],
+                partition=0,
+                id=new_message_id(0),
+                key="",
+                envelope=encode_envelope(Envelope(**envelope)),
+                payload=payload,
+            )
+            for payload in payloads
+        ]
+        outcomes = await streams.publish(messages)
         assert all(isinstance(outcome, Stored) for outcome in outcomes), outcomes
         return [format_id(message.id) for message in messages]
 
     @contextlib.asynccontextmanager
-    async def streams(self, installation: str | None = None) -> AsyncIterator[Streams]:
-        streams = Streams.open(self.redis_url, self.keys, installation or self.id, name="test")
+    async def streams(self, redis_url: str | None = None, installation: str | None = None) -> AsyncIterator[Streams]:
+        streams = Streams.open(redis_url or self.redis_url, self.keys, installation or self.id, name="test")
         await streams.start()
         try:
             yield streams

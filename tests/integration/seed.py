@@ -91,9 +91,7 @@ class Seed:
         )
         return uid
 
-    def put(
-        self, kind: str, tenant: str, name: str, spec: dict[str, Any], implied_by: str | None = None
-    ) -> str:
+    def put(self, kind: str, tenant: str, name: str, spec: dict[str, Any], implied_by: str | None = None) -> str:
         """Insert or update the row; returns its uid."""
         complete = self.complete(kind, spec)
         uid = self._uids.setdefault((kind, tenant, name), str(uuid4()))

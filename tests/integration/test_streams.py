@@ -339,3 +339,28 @@ def test_ids_carry_their_time_and_partition() -> None:
         assert partition_of_id(message_id) == partition
         assert uuid.UUID(bytes=message_id).version == 7
     assert len({new_message_id(0) for _ in range(10_000)}) == 10_000
+
+
+def test_a_server_out_of_memory_refuses_publishing_and_still_drains(topic: Topic, redis_url: str) -> None:
+    async def scenario() -> None:
+        async with engine(redis_url) as streams:
+            await streams.publish([topic.message(), topic.message()])
+            topic.client.config_set("maxmemory", 1)
+            try:
+                [outcome] = await streams.publish([topic.message()])
+                assert isinstance(outcome, NotStored)
+                assert outcome.reason is Reason.UNAVAILABLE
+                await streams.beat("worker")
+                sweeper = Sweeper(streams, lambda: [(BUCKET, topic.uid, 0)], trim_seconds=0)
+                sweeper.start()
+                fetched = await streams.fetch(topic.lane, consumer="worker", count=2, lease_ms=60_000)
+                first, second = [Claim(d.position, d.token) for d in fetched.deliveries]
+                assert await streams.ack(topic.lane, [first]) == [True]
+                assert await streams.dead_letter(topic.lane, [second], "rejected", "no") == [True]
+                await asyncio.sleep(0.1)
+                assert topic.client.get(streams.keys.sweeper) is not None
+                await sweeper.stop()
+            finally:
+                topic.client.config_set("maxmemory", 0)
+
+    asyncio.run(scenario())

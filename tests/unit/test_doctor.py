@@ -69,18 +69,18 @@ def test_what_a_managed_server_will_not_tell_is_unknown_and_no_reason_to_refuse(
     refuse_known_bad(findings, accept_risk=False)
 
 
-def test_a_store_that_is_away_is_unknown_and_the_other_is_still_judged() -> None:
-    facts = replace(SOUND, redis="Redis does not answer", postgres=replace(POSTGRES, pending_migrations=1))
+def test_a_store_that_is_away_is_bad_but_no_reason_not_to_start_and_the_other_is_still_judged() -> None:
+    facts = replace(SOUND, redis="Redis does not answer", postgres=replace(POSTGRES, version_number=140_000))
     verdicts = {finding.check: finding.verdict for finding in examine(facts)}
-    assert verdicts["redis"] == "unknown"
+    assert verdicts["redis"] == verdicts["postgresql version"] == "bad"
     assert verdicts["instance"] == "unknown"
-    assert verdicts["migrations"] == "bad"
+    refuse_known_bad(examine(replace(SOUND, redis="away", postgres="away")), accept_risk=False)
 
 
 def test_a_risk_is_refused_with_the_way_through_and_passes_when_accepted() -> None:
     findings = examine(replace(SOUND, redis=replace(REDIS, append_only="no")))
     with pytest.raises(
-        ConfigurationError, match=r"append-only file: no: CONFIG SET appendonly yes(?s:.)*--accept-risk"
+        ConfigurationError, match=r"append-only file: no: CONFIG SET appendonly yes(?s:.)*MQOPS_ACCEPT_RISK=1"
     ):
         refuse_known_bad(findings, accept_risk=False)
     refuse_known_bad(findings, accept_risk=True)
@@ -91,8 +91,8 @@ def test_another_installations_store_cannot_be_accepted() -> None:
     findings = examine(replace(SOUND, redis=foreign))
     with pytest.raises(ConfigurationError, match="do not belong together") as refusal:
         refuse_known_bad(findings, accept_risk=True)
-    assert "--accept-risk" not in str(refusal.value)
-    assert findings[-1] == Finding("instance", "bad", findings[-1].found, findings[-1].remedy, may_be_accepted=False)
+    assert "MQOPS_ACCEPT_RISK" not in str(refusal.value)
+    assert findings[-1] == Finding("instance", "bad", findings[-1].found, findings[-1].remedy, refusal="always")
 
 
 def test_stamps_agree_when_equal_or_missing() -> None:

@@ -24,7 +24,7 @@ class Server:
     is_there = True
     beats = 0
 
-    async def beat(self) -> None:
+    async def beat(self, incarnation: str) -> None:
         if not self.is_there:
             raise BrokerNotAvailable("away")
         self.beats += 1
@@ -48,7 +48,7 @@ async def one_beat(heartbeat: Heartbeat) -> None:
 
 
 def test_a_worker_that_never_beat_may_start_nothing(clock: Clock) -> None:
-    heartbeat = Heartbeat(Server().beat, lambda: None)
+    heartbeat = Heartbeat("w1", Server().beat, lambda: None)
     assert not heartbeat.is_believed()
     assert not heartbeat.covers(heartbeat.term)
 
@@ -56,7 +56,7 @@ def test_a_worker_that_never_beat_may_start_nothing(clock: Clock) -> None:
 def test_a_beat_is_good_for_ten_seconds(clock: Clock) -> None:
     async def main() -> None:
         server = Server()
-        heartbeat = Heartbeat(server.beat, lambda: None)
+        heartbeat = Heartbeat("w1", server.beat, lambda: None)
         await one_beat(heartbeat)
         server.is_there = False
         clock.now += 9.9
@@ -72,7 +72,7 @@ def test_what_was_fetched_before_a_silence_is_not_started_after_it(clock: Clock)
     async def main() -> None:
         terms: list[int] = []
         server = Server()
-        heartbeat = Heartbeat(server.beat, lambda: terms.append(heartbeat.term))
+        heartbeat = Heartbeat("w1", server.beat, lambda: terms.append(heartbeat.term))
         await one_beat(heartbeat)
         fetched_in = heartbeat.term
         clock.now += 9
@@ -90,10 +90,10 @@ def test_what_was_fetched_before_a_silence_is_not_started_after_it(clock: Clock)
 def test_a_beat_counts_from_when_it_was_sent(clock: Clock) -> None:
     async def main() -> None:
         class Slow(Server):
-            async def beat(self) -> None:
+            async def beat(self, incarnation: str) -> None:
                 clock.now += 11
 
-        heartbeat = Heartbeat(Slow().beat, lambda: None)
+        heartbeat = Heartbeat("w1", Slow().beat, lambda: None)
         await one_beat(heartbeat)
         assert not heartbeat.is_believed()
 

@@ -1,0 +1,170 @@
+"""`mqops plan` and `mqops apply`: what the manifests would change, and changing it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from mqops.durations import parse_duration
+from mqops.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mqops.bootstrap.control import Stores
+    from mqops.settings import Settings
+    from reconciler.apply import Report
+    from reconciler.check import Checked
+    from reconciler.pipeline import Planned
+    from reconciler.plan import Plan
+
+_STYLES = {
+    "create": "green",
+    "update": "yellow",
+    "delete": "red",
+    "repair": "cyan",
+    "refused": "bold red",
+    "field": "",
+    "plain": "",
+}
+
+Directory = Annotated[Path, typer.Argument(help="The directory of manifests.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command("plan")(plan)
+    app.command("apply")(apply)
+
+
+def plan(
+    directory: Directory = Path("manifests"),
+    output: Output = "text",
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change.")
+    ] = False,
+) -> None:
+    """Show what applying the manifests would change; change nothing.
+
+    Exit code 1 when the manifests have problems or a change is refused.
+    """
+    # Drivers are imported inside the commands, as everywhere: the others should not wait for them.
+    from mqops.bootstrap.control import current_settings, open_stores
+    from reconciler.pipeline import check_manifests, plan_manifests
+
+    settings = current_settings()
+    with _working("planning"):
+        checked = check_manifests(directory, settings)
+        with open_stores(settings) as stores:
+            found = plan_manifests(checked, settings, stores).plan
+    _show(found, directory, output)
+    if found.refused:
+        raise typer.Exit(1)
+    if detailed_exitcode and not found.is_empty:
+        raise typer.Exit(2)
+
+
+def apply(
+    directory: Directory = Path("manifests"),
+    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
+    lock_timeout: Annotated[
+        str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")
+    ] = "10s",
+    output: Output = "text",
+) -> None:
+    """Apply the manifests: show the plan, ask, and carry it out.
+
+    Exit code 1 when a change failed or is refused; the others are made all the same.
+    """
+    from mqops.bootstrap.control import current_settings, open_stores
+    from reconciler.pipeline import apply_manifests, author_of, check_manifests, exactly
+
+    timeout_seconds = _seconds("--lock-timeout", lock_timeout)
+    if output == "json" and not auto_approve:
+        raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
+    settings = current_settings()
+    with _working("planning") as working:
+        checked = check_manifests(directory, settings)
+        with open_stores(settings) as stores:
+            if auto_approve:
+                select = _showing(working, directory, output)
+            else:
+                select = exactly(_approved(checked, settings, stores, directory, working))
+            working.update("applying")
+            planned, report = apply_manifests(
+                checked, settings, stores, author_of("apply"), select=select, lock_timeout_seconds=timeout_seconds
+            )
+    _tell(report, planned.plan, output)
+    if report.failed or planned.plan.refused:
+        raise typer.Exit(1)
+
+
+def _working(text: str) -> Status:
+    """Shows what is being done for as long as it takes; on a terminal alone, and beside the output."""
+    return Console(stderr=True).status(text)
+
+
+def _approved(checked: "Checked", settings: "Settings", stores: "Stores", directory: Path, working: Status) -> "Plan":
+    """Shows the plan and has it approved; raises ``ConfigurationError`` when there is nobody to ask."""
+    from reconciler.pipeline import plan_manifests
+
+    found = plan_manifests(checked, settings, stores).plan
+    working.stop()
+    _show(found, directory, "text")
+    if not found.is_empty:
+        if not sys.stdin.isatty():
+            raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
+        if typer.prompt("Apply this? Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
+            raise ConfigurationError("not approved, nothing was changed")
+    working.start()
+    return found
+
+
+def _showing(working: Status, directory: Path, output: Literal["text", "json"]) -> "Callable[[Planned], Plan]":
+    """Takes every plan as approved, and shows it in passing."""
+
+    def select(planned: "Planned") -> "Plan":
+        if output == "text":
+            working.stop()
+            _show(planned.plan, directory, output)
+            working.start()
+        return planned.plan
+
+    return select
+
+
+def _show(found: "Plan", directory: Path, output: Literal["text", "json"]) -> None:
+    from reconciler.render import as_json, text_lines
+
+    if output == "json":
+        typer.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    for about, line in text_lines(found, str(directory)):
+        console.print(Text(line, style=_STYLES[about]), soft_wrap=True)
+
+
+def _tell(report: "Report", found: "Plan", output: Literal["text", "json"]) -> None:
+    if output == "json":
+        from reconciler.render import as_json
+
+        failed = [{"resource": str(it.identity), "action": it.action, "message": it.message} for it in report.failed]
+        answer = {"revision": report.revision, "failed": failed, "plan": as_json(found)}
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    for failure in report.failed:
+        typer.echo(f"failed to {failure.action} {failure.identity}: {failure.message}", err=True)
+    if report.revision is not None or report.failed:
+        typer.echo(report.summary)
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return parse_duration(text) / 1000
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error

@@ -1,0 +1,51 @@
+"""The kinds of things that can be declared, and what they are called."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mqops.model.credential import CredentialSpec
+from mqops.model.handler import HandlerSpec
+from mqops.model.metadata import Strict
+from mqops.model.source import SourceSpec
+from mqops.model.subscription import SubscriptionSpec
+from mqops.model.tenant import TenantSpec
+from mqops.model.topic import QueueSpec, TopicSpec
+
+SYSTEM_TENANT = "system"
+"""Reserved: its principals may act for other tenants."""
+
+
+class Identity(NamedTuple):
+    """What a resource is called; ``tenant`` is empty for kinds that belong to none."""
+
+    kind: str
+    tenant: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.tenant}/{self.name}" if self.tenant else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of manifest. ``plural`` is what commands and paths call it; ``order`` is where it comes in an apply."""
+
+    name: str
+    plural: str
+    spec: type[Strict]
+    has_tenant: bool
+    order: int
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("Source", "sources", SourceSpec, has_tenant=False, order=0),
+        Kind("Tenant", "tenants", TenantSpec, has_tenant=False, order=1),
+        Kind("Credential", "credentials", CredentialSpec, has_tenant=True, order=2),
+        Kind("Handler", "handlers", HandlerSpec, has_tenant=True, order=3),
+        Kind("Topic", "topics", TopicSpec, has_tenant=True, order=4),
+        Kind("Queue", "queues", QueueSpec, has_tenant=True, order=5),
+        Kind("Subscription", "subscriptions", SubscriptionSpec, has_tenant=True, order=6),
+    )
+}

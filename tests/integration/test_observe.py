@@ -1,0 +1,120 @@
+"""What observe reads from the real stores, and in how many round trips."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from declared import dead_letters, implied, queue, subscription, tenant, topic
+from redis import Redis
+from stores import Opened, applied, opened, uid
+
+from mqops.errors import BrokerNotAvailable, ConfigurationError
+from mqops.keys import Keyspace, bucket_of
+from reconciler.observe import observe
+from reconciler.state import Lost
+
+ORDERS = topic("orders", partitions=2)
+BILLING = subscription("billing", "orders", startFrom="earliest")
+LETTERS = implied(dead_letters("orders.deadletter"), BILLING)
+ALL = (tenant(), ORDERS, LETTERS, BILLING)
+
+
+@pytest.fixture
+def stores(database_url: str, redis_url: str) -> Iterator[Opened]:
+    with opened(database_url, redis_url) as stores:
+        yield stores
+
+
+def test_empty_stores_are_an_empty_state(stores: Opened) -> None:
+    seen = observe(stores, [])
+    assert (seen.applied, seen.topics, seen.subscriptions, seen.epochs, seen.revision) == ({}, {}, {}, frozenset(), 0)
+
+
+def test_what_was_applied_is_seen_as_it_was_declared(stores: Opened) -> None:
+    applied(stores, ALL)
+    seen = observe(stores, [])
+    assert {identity: row.resource for identity, row in seen.applied.items()} == {
+        resource.identity: resource for resource in ALL
+    }
+    assert {row.generation for row in seen.applied.values()} == {1}
+    bucket = bucket_of(uid(stores, tenant()))
+    live = seen.topics[uid(stores, ORDERS)]
+    assert (live.bucket, live.meta["partitions"], live.meta["min_generation"]) == (bucket, "2", "1")
+    reader = uid(stores, BILLING)
+    assert live.groups == {0: {reader: "0-0"}, 1: {reader: "0-0"}}
+    assert live.readers == {reader: "own"}
+    assert seen.subscriptions[reader].meta["dead"] == stores.keys.bucket(bucket) + uid(stores, LETTERS)
+    assert seen.epochs == {bucket}
+
+
+def test_a_missing_stream_is_a_missing_partition(stores: Opened) -> None:
+    applied(stores, ALL)
+    live = observe(stores, []).topics[uid(stores, ORDERS)]
+    stores.redis.delete(stores.keys.stream(live.bucket, live.uid, 1))
+    assert set(observe(stores, []).topics[live.uid].groups) == {0}
+
+
+def test_a_key_that_holds_something_else_counts_as_missing(stores: Opened) -> None:
+    applied(stores, ALL)
+    live = observe(stores, []).topics[uid(stores, ORDERS)]
+    stores.redis.set(stores.keys.meta(live.bucket, live.uid), "oops")
+    stores.redis.delete(stores.keys.stream(live.bucket, live.uid, 0))
+    stores.redis.set(stores.keys.stream(live.bucket, live.uid, 0), "oops")
+    seen = observe(stores, []).topics[live.uid]
+    assert seen.meta == {}
+    assert set(seen.groups) == {1}
+
+
+def test_what_no_row_claims_is_seen_too(stores: Opened) -> None:
+    applied(stores, ALL)
+    orders = uid(stores, ORDERS)
+    stores.database.execute("DELETE FROM mq_resources WHERE uid = %s", (orders,))
+    seen = observe(stores, [ORDERS.identity])
+    assert seen.topics[orders].meta["name"] == "orders"
+    assert seen.lost == {ORDERS.identity: Lost(orders, 1)}
+
+
+def test_a_row_that_an_apply_deleted_is_not_lost(stores: Opened) -> None:
+    applied(stores, ALL)
+    applied(stores, (tenant(),))
+    assert observe(stores, [ORDERS.identity]).lost == {}
+
+
+def test_another_prefix_sees_nothing(stores: Opened, database_url: str, redis_url: str) -> None:
+    applied(stores, ALL)
+    with opened(database_url, redis_url, Keyspace("other:")) as other:
+        assert {live.meta.get("name") for live in observe(other, []).topics.values()} == {None}
+
+
+def test_round_trips_do_not_grow_with_each_resource(stores: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    applied(stores, (tenant(), *(queue(f"q{number}", deadLetter=None) for number in range(100))))
+    trips = 0
+    original = Redis.pipeline
+
+    def counting(client: Redis, transaction: bool = True) -> object:
+        nonlocal trips
+        trips += 1
+        return original(client, transaction=transaction)
+
+    monkeypatch.setattr(Redis, "pipeline", counting)
+    observe(stores, [])
+    assert trips == 4
+
+
+def test_a_database_without_tables_is_said_to_be_not_migrated(empty_database_url: str, redis_url: str) -> None:
+    with (
+        opened(empty_database_url, redis_url, stamp=False) as stores,
+        pytest.raises(ConfigurationError, match="migrate"),
+    ):
+        observe(stores, [])
+
+
+def test_stores_that_are_away_are_said_to_be(database_url: str, redis_url: str) -> None:
+    with opened(database_url, redis_url) as stores:
+        away = Opened(stores.database, Redis(port=1, socket_connect_timeout=1), stores.keys)
+        with pytest.raises(BrokerNotAvailable, match="Redis"):
+            observe(away, [])
+        with psycopg.connect(database_url, autocommit=True) as killer:
+            killer.execute("SELECT pg_terminate_backend(%s)", (stores.database.info.backend_pid,))
+        with pytest.raises(BrokerNotAvailable, match="PostgreSQL"):
+            observe(stores, [])

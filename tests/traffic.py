@@ -1,0 +1,60 @@
+"""Messages in and out through the engine, for tests of what the reconciler does to them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from mqops.codec.envelope import encode_envelope
+from mqops.keys import Keyspace
+from mqops.message import Envelope, NewMessage, new_message_id
+from mqops.streams import Claim, Lane, Outcome, Streams
+
+Result = TypeVar("Result")
+
+INSTALLATION = "11111111-1111-4111-8111-111111111111"
+
+
+def publish(redis_url: str, topic: Lane, generation: int, payloads: Sequence[bytes]) -> list[Outcome]:
+    """What became of each, published to the topic and partition of ``topic``."""
+    messages = [
+        NewMessage(
+            topic.bucket,
+            topic.topic,
+            generation,
+            topic.partition,
+            new_message_id(topic.partition),
+            "",
+            encode_envelope(Envelope()),
+            payload,
+        )
+        for payload in payloads
+    ]
+
+    async def send(streams: Streams) -> list[Outcome]:
+        return await streams.publish(messages)
+
+    return _with_streams(redis_url, send)
+
+
+def take(redis_url: str, lane: Lane, count: int) -> list[bytes]:
+    """Fetches up to ``count`` messages, acknowledges them, and returns their payloads."""
+
+    async def receive(streams: Streams) -> list[bytes]:
+        fetched = await streams.fetch(lane, consumer="pull", count=count, lease_ms=60_000)
+        claims = [Claim(delivery.position, delivery.token) for delivery in fetched.deliveries]
+        assert all(await streams.ack(lane, claims))
+        return [delivery.payload for delivery in fetched.deliveries]
+
+    return _with_streams(redis_url, receive)
+
+
+def _with_streams(redis_url: str, do: Callable[[Streams], Awaitable[Result]]) -> Result:
+    async def run() -> Result:
+        streams = Streams.open(redis_url, Keyspace(), INSTALLATION, name="test")
+        await streams.start()
+        try:
+            return await do(streams)
+        finally:
+            await streams.stop()
+
+    return asyncio.run(run())
