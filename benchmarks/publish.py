@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from mqops import __version__
 from pathlib import Path
 from urllib.parse import quote
 
@@ -45,7 +45,7 @@ spec: {{principal: publisher, roles: [publisher], keys: [{{sha256: "{digest}"}}]
 def run(*, rounds: int, seconds: int) -> tuple[list[Row], list[str]]:
     """Rows for bodies of 120 bytes and 1 KB, with the latencies beside the rates."""
     key = "mqk_" + secrets.token_urlsafe(32)
-    notes = [f"load: {generator()}; mqops {version('mqops')}, 2 gunicorn workers; appendfsync everysec"]
+    notes = [f"load: {generator()}; mqops {__version__}, 2 gunicorn workers; appendfsync everysec"]
     with running(_MANIFESTS.format(digest=hashlib.sha256(key.encode()).hexdigest())) as stack, _webdis(stack) as peer:
         if peer is None:
             notes.append("peer missing: apt-get install webdis")

@@ -12,6 +12,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,9 +88,9 @@ def find_postmaster(directory: StateDirectory) -> psutil.Process | None:
 def _initialise(directory: StateDirectory) -> None:
     """Make the data directory beside its place and move it there when it is whole: a start that is killed half way
     leaves nothing that the next one would take for a database."""
-    unfinished = directory.root / "postgres.new"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(mode=0o700)
+    for abandoned in directory.root.glob("postgres.new-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    unfinished = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=directory.root))
     _give_to_server_user(unfinished)
     initdb = (
         str(_binaries() / "initdb"),
@@ -125,7 +126,12 @@ def _give_to_server_user(path: Path) -> None:
 
 
 def _check_version(directory: StateDirectory) -> None:
-    made_by = (directory.postgres / "PG_VERSION").read_text("ascii").strip()
+    try:
+        made_by = (directory.postgres / "PG_VERSION").read_text("ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{directory.postgres} is not PostgreSQL's data ({error}): move it away to start anew"
+        ) from error
     output = subprocess.run((str(_binaries() / "postgres"), "--version"), capture_output=True, text=True, check=True)
     runs = output.stdout.split()[-1]
     if runs.split(".")[0] != made_by:

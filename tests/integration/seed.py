@@ -133,6 +133,10 @@ class Seed:
         """Tell Redis of a topic's new form; whoever knows an older generation is refused from then on."""
         self._prepare_topic("Topic", tenant, name, self._uids["Topic", tenant, name], generation)
 
+    def close(self, tenant: str, topic: str) -> None:
+        """Tell Redis that a topic is being deleted."""
+        self._run("close", bucket_of(self._uids["Tenant", "", tenant]), self._uids["Topic", tenant, topic])
+
     def _prepare_topic(self, kind: str, tenant: str, name: str, uid: str, generation: int = 1) -> None:
         spec = self._specs[uid]
         bucket = bucket_of(self._uids["Tenant", "", tenant])

@@ -184,7 +184,7 @@ def test_killing_the_starter_stops_its_servers_and_the_next_start_works(
 def test_a_first_start_that_was_killed_half_way_is_made_good(
     directory: StateDirectory, started: Callable[[Process], Process]
 ) -> None:
-    unfinished = directory.root / "postgres.new"
+    unfinished = directory.root / "postgres.new-killed"
     unfinished.mkdir()
     (unfinished / "PG_VERSION").write_text("18\n")
     started(start_postgres(directory))
@@ -221,6 +221,12 @@ def test_data_of_another_postgresql_is_left_alone(directory: StateDirectory) -> 
     start_postgres(directory).stop()
     (directory.postgres / "PG_VERSION").write_text("17\n")
     with pytest.raises(ConfigurationError, match="was made by PostgreSQL 17, and the embedded one is 18"):
+        start_postgres(directory)
+
+
+def test_a_directory_that_is_no_database_is_left_alone(directory: StateDirectory) -> None:
+    directory.postgres.mkdir()
+    with pytest.raises(ConfigurationError, match="is not PostgreSQL's data"):
         start_postgres(directory)
 
 
