@@ -103,7 +103,10 @@ def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
             result = validate(document, variables)
             if isinstance(result, Rejected):
                 contents.problems += result.problems
-                contents.rejected |= {result.identity} if result.identity else set()
+                if result.identity is None:
+                    contents.broken.append(document.text)
+                else:
+                    contents.rejected.add(result.identity)
             else:
                 contents.declared.append(result)
     return contents

@@ -37,6 +37,7 @@ def dependents(changes: Collection[Change], out: Collection[Identity], observed:
             *_without_ground(candidates, staying, needs),
             *_from_under_others(candidates, needs),
             *_children_of_kept(changes, excluded),
+            *_children_of_unchanged(candidates, excluded, needs),
         ]
         if not found:
             return left
@@ -91,3 +92,15 @@ def _children_of_kept(changes: Collection[Change], excluded: Collection[Identity
         parent = change.resource.implied_by
         if change.action is Action.DELETE and change.identity not in excluded and parent in kept:
             yield LeftOut(change, f"{change.identity} belongs to {parent}, which is not deleted", is_needed=False)
+
+
+def _children_of_unchanged(
+    candidates: Collection[Change], excluded: Collection[Identity], needs: Needs
+) -> Iterator[LeftOut]:
+    """Creates that only an update that stays out brings along."""
+    needed = {need for found in needs.values() for need in found}
+    for change in candidates:
+        parent = change.resource.implied_by
+        if change.action is Action.CREATE and parent in excluded and change.identity not in needed:
+            message = f"{change.identity} would be brought along by {parent}, which stays as it is"
+            yield LeftOut(change, message, is_needed=False)

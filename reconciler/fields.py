@@ -53,7 +53,7 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[FieldChange]:
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in dict.fromkeys((*before, *after)):
+        for key in dict.fromkeys((*after, *before)):
             yield from _differences(_below(path, key), before.get(key), after.get(key))
     elif _is_list_of_maps(before) and _is_list_of_maps(after):
         for index in range(max(len(before), len(after))):

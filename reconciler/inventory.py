@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mqops.model import API_VERSION, Identity
+from pydantic import ValidationError
+
+from mqops.model import API_VERSION, KINDS, Identity
 from reconciler.drift import Drift, drift_of
 from reconciler.history import Entry, changes_of
 from reconciler.links import links
@@ -36,6 +38,15 @@ class Item:
     def identity(self) -> Identity:
         return self.applied.resource.identity
 
+    @property
+    def spec(self) -> dict[str, Any]:
+        """In the order of its kind's documentation, which PostgreSQL does not keep."""
+        spec = dict(self.applied.resource.spec)
+        try:
+            return KINDS[self.identity.kind].spec.model_validate(spec).model_dump(mode="json")
+        except ValidationError:  # of another version of mqops
+            return spec
+
     def as_json(self) -> dict[str, Any]:
         """A manifest that would declare it, with its status."""
         resource = self.applied.resource
@@ -49,7 +60,7 @@ class Item:
                 "labels": dict(resource.labels),
                 "annotations": dict(resource.annotations),
             },
-            "spec": dict(resource.spec),
+            "spec": self.spec,
             "status": {
                 "uid": self.applied.uid,
                 "generation": self.applied.generation,

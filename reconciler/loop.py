@@ -101,7 +101,7 @@ class Watch:
             self._stop.wait(_POLL_SECONDS)
 
     def _hear(self, client: "redis.Redis", channel: str) -> None:
-        with client.pubsub(ignore_subscribe_messages=True) as bell:
+        with client.pubsub(ignore_subscribe_messages=True) as bell:  # type: ignore[no-untyped-call]
             bell.subscribe(channel)
             while not self._stop.is_set():
                 if bell.get_message(timeout=_POLL_SECONDS) is not None:

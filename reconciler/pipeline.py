@@ -5,11 +5,12 @@ be done, and doing it. The command line, the watch loop and `mqops up` all come 
 import getpass
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mqops.errors import ConfigurationError, Conflict
+from mqops.model import SourceSpec
 from mqops.settings import Settings
 from reconciler import instance, lock, migrate
 from reconciler.apply import Report, apply
@@ -62,18 +63,20 @@ def check_manifests(directory: Path, settings: Settings) -> Checked:
     return checked
 
 
-def plan_manifests(checked: Checked, settings: Settings, stores: Stores) -> Planned:
-    """What applying ``checked`` would do; changes nothing, neither stamps nor migrates.
+def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_over: Collection[str] = ()) -> Planned:
+    """What applying ``checked`` would do; changes nothing, neither stamps nor migrates. ``take_over`` names sources
+    that are no more: see ``plan``.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
-    installation's, when the database is not of this version, and when there is nothing declared at all.
+    installation's, when the database is not of this version, when a source cannot be taken over, and when there is
+    nothing declared at all.
     """
     with translated():
         _require_migrated(stores)
         stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
         instance.agree(*stamps, settings.environment)
     observed = observe(stores, [resource.identity for resource in checked.resources])
-    found = plan(checked.resources, observed, checked.sources)
+    found = plan(checked.resources, observed, checked.sources, _taken(take_over, checked, observed))
     if not checked.resources and found.refused:
         raise ConfigurationError(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
@@ -88,6 +91,7 @@ def apply_manifests(
     stores: Stores,
     author: Author,
     *,
+    take_over: Collection[str] = (),
     select: Callable[[Planned], Plan] = lambda planned: planned.plan,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     progress: Progress = lambda _: None,
@@ -100,8 +104,8 @@ def apply_manifests(
     with translated():
         _require_migrated(stores)
         instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
-    with lock.hold(stores.database, checked.sources, author, lock_timeout_seconds):
-        planned = plan_manifests(checked, settings, stores)
+    with lock.hold(stores.database, {*checked.sources, *take_over}, author, lock_timeout_seconds):
+        planned = plan_manifests(checked, settings, stores, take_over)
         return planned, apply(select(planned), planned.observed, stores, author, progress)
 
 
@@ -118,6 +122,16 @@ def exactly(approved: Plan) -> Callable[[Planned], Plan]:
 
 def _deeds(found: Plan) -> tuple[object, ...]:
     return found.changes, found.refused, found.leftovers
+
+
+def _taken(names: Collection[str], checked: Checked, observed: Observed) -> dict[str, SourceSpec]:
+    owners = {applied.resource.managed_by for applied in observed.applied.values()}
+    for name in names:
+        if name in checked.sources:
+            raise ConfigurationError(f"source {name!r} is declared here: there is nothing to take over")
+        if name not in owners:
+            raise ConfigurationError(f"source {name!r} owns nothing: leave out --take-over {name}")
+    return {name: SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True) for name in names}
 
 
 def _require_migrated(stores: Stores) -> None:

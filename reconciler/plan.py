@@ -5,6 +5,7 @@ A plan made right after an apply that went through is empty, whatever moved abou
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from mqops.model import SourceSpec
 from reconciler.change import Action, Change
@@ -13,6 +14,8 @@ from reconciler.diff import diff
 from reconciler.placement import Leftover, leftovers
 from reconciler.refusals import Refusal, refuse
 from reconciler.state import Observed, Origin, Resource
+
+NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,18 @@ class Plan:
         return {action.value: self.count(action) for action in Action}
 
 
-def plan(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, SourceSpec]) -> Plan:
-    """What turns ``observed`` into ``desired``, within what ``sources`` (the loaded ones, by name) own."""
+def plan(
+    desired: Iterable[Resource],
+    observed: Observed,
+    sources: Mapping[str, SourceSpec],
+    taken: Mapping[str, SourceSpec] = NOTHING_TAKEN,
+) -> Plan:
+    """What turns ``observed`` into ``desired``, within what ``sources`` (the loaded ones, by name) own. What ``taken``
+    sources own, which are not loaded, is handed over where it is desired, and deleted where it is not."""
+    sources = {**sources, **taken}
     desired = tuple(desired)
     changes = diff(desired, observed, sources)
-    refused = refuse(changes, desired, observed, sources)
+    refused = refuse(changes, desired, observed, sources, taken)
     out = {refusal.change.identity for refusal in refused}
     return Plan(
         changes=tuple(change for change in changes if change.identity not in out),

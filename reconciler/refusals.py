@@ -4,7 +4,7 @@ A refused change is left out and the rest goes on. What depends on it is refused
 something staying still needs, so that what is left of the plan holds together.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -41,24 +41,26 @@ class Refusal:
 class _Context:
     observed: Observed
     sources: Mapping[str, SourceSpec]
-    ending: frozenset[str]
-    """Sources that this plan deletes: what they owned may be handed over."""
     wanted: frozenset[Identity]
     declaring: frozenset[str]
-    """Sources that declare something."""
+    """Sources that declare something, or need not."""
 
 
 def refuse(
-    changes: Iterable[Change], desired: Iterable[Resource], observed: Observed, sources: Mapping[str, SourceSpec]
+    changes: Iterable[Change],
+    desired: Iterable[Resource],
+    observed: Observed,
+    sources: Mapping[str, SourceSpec],
+    taken: Collection[str] = (),
 ) -> tuple[Refusal, ...]:
-    """Every change of ``changes`` that may not be made, in their order."""
+    """Every change of ``changes`` that may not be made, in their order. Sources in ``taken`` may be left with nothing:
+    that is what taking them over is for."""
     changes, desired = tuple(changes), tuple(desired)
     context = _Context(
         observed,
         sources,
-        frozenset(c.identity.name for c in changes if c.identity.kind == "Source" and c.action is Action.DELETE),
         frozenset(resource.identity for resource in desired),
-        frozenset(resource.managed_by for resource in desired),
+        frozenset(resource.managed_by for resource in desired if resource.identity.kind != "Source").union(taken),
     )
     refused: dict[Identity, Refusal] = {}
     for change in changes:
@@ -77,11 +79,11 @@ Found = tuple[Obstacle, str] | None
 
 def _owned_elsewhere(change: Change, context: _Context) -> Found:
     owner = None if change.before is None else change.before.resource.managed_by
-    if owner is None or owner == change.resource.managed_by or owner in context.sources or owner in context.ending:
+    if owner is None or owner == change.resource.managed_by or owner in context.sources:
         return None
     message = (
-        f"{change.identity} belongs to {owner!r}, which is not loaded here: remove it from one of the two, "
-        f"or load both together for a handover"
+        f"{change.identity} belongs to source {owner!r}, which is not among those here: remove it from one of the "
+        f"two; or, when {owner!r} is no more, pass --take-over {owner}"
     )
     return Obstacle.OWNED_ELSEWHERE, message
 

@@ -96,13 +96,13 @@ def value_text(value: Any) -> str:
 
 
 def _change_lines(change: Change, directory: str) -> Iterator[Line]:
-    about = [f"  {SYMBOLS[change.action]} {change.action} {change.identity}"]
-    if change.reason in _REASONS:
-        about.append(f"({_REASONS[change.reason]})")
+    notes = [_REASONS[change.reason]] if change.reason in _REASONS else []
     if change.resource.implied_by is not None:
-        about.append(f"(implied by {change.resource.implied_by})")
-    yield change.action.value, f"{' '.join(about)}  {_place(change, directory)}"
-    if change.before is None:
+        notes.append(f"implied by {change.resource.implied_by}")
+    note = f" ({'; '.join(notes)})" if notes else ""
+    what = f"  {SYMBOLS[change.action]} {change.action} {change.identity}{note}"
+    yield change.action.value, f"{what}  {_place(change, directory)}"
+    if change.action is Action.CREATE:
         for path, value in _told(change.resource):
             yield "field", f"      {path}: {value_text(value)}"
     for field in change.fields:

@@ -69,7 +69,7 @@ def run_platform(manifests: Path, voice: Voice, variables: Mapping[str, str]) ->
             platform.start()
             platform.look_after()
         except Interrupted:
-            voice.say("stopping (once more to hurry)")
+            voice.say("stopping; interrupt again to hurry")
         finally:
             interrupts.finish()
             platform.supervisor.stop(interrupts.is_hurried)

@@ -82,12 +82,14 @@ def describe(
 
 
 def _kind(text: str) -> Kind:
-    """The kind called ``text``: ``topic``, ``Topic`` or ``topics``."""
-    names = {spelling.lower(): kind for kind in KINDS.values() for spelling in (kind.name, kind.plural)}
-    found = names.get(text.lower())
+    """The kind called ``text``: ``topic``, ``Topic``, ``topics``, or the beginning of just one kind's name."""
+    kinds = list(KINDS.values())
+    names = {spelling.lower(): kind for kind in kinds for spelling in (kind.name, kind.plural)}
+    begun = [kind for kind in kinds if text and kind.plural.startswith(text.lower())]
+    found = names.get(text.lower()) or (begun[0] if len(begun) == 1 else None)
     if found is None:
         likely = nearest(text, names)
-        hint = f"did you mean {likely}?" if likely else f"there are {', '.join(kind.plural for kind in KINDS.values())}"
+        hint = f"did you mean {likely}?" if likely else f"there are {', '.join(kind.plural for kind in kinds)}"
         raise ConfigurationError(f"there is no kind {text!r}: {hint}")
     return found
 

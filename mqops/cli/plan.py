@@ -15,10 +15,7 @@ from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mqops.bootstrap.control import Stores
-    from mqops.settings import Settings
     from reconciler.apply import Report
-    from reconciler.check import Checked
     from reconciler.pipeline import Planned
     from reconciler.plan import Plan
 
@@ -34,6 +31,14 @@ _STYLES = {
 
 Directory = Annotated[Path, typer.Argument(help="The directory of manifests.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")]
+TakeOver = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--take-over",
+        metavar="SOURCE",
+        help="A source that is no more: what it has and is declared here is handed over, the rest of it deleted.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +53,7 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change.")
     ] = False,
+    take_over: TakeOver = None,
 ) -> None:
     """Show what applying the manifests would change; change nothing.
 
@@ -61,7 +67,7 @@ def plan(
     with _working("planning"):
         checked = check_manifests(directory, settings)
         with open_stores(settings) as stores:
-            found = plan_manifests(checked, settings, stores).plan
+            found = plan_manifests(checked, settings, stores, take_over or ()).plan
     _show(found, directory, output)
     if found.refused:
         raise typer.Exit(1)
@@ -75,6 +81,7 @@ def apply(
     lock_timeout: Annotated[
         str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")
     ] = "10s",
+    take_over: TakeOver = None,
     output: Output = "text",
 ) -> None:
     """Apply the manifests: show the plan, ask, and carry it out.
@@ -82,7 +89,7 @@ def apply(
     Exit code 1 when a change failed or is refused; the others are made all the same.
     """
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import apply_manifests, author_of, check_manifests, exactly
+    from reconciler.pipeline import apply_manifests, author_of, check_manifests, exactly, plan_manifests
 
     timeout_seconds = _seconds("--lock-timeout", lock_timeout)
     if output == "json" and not auto_approve:
@@ -94,10 +101,21 @@ def apply(
             if auto_approve:
                 select = _showing(working, directory, output)
             else:
-                select = exactly(_approved(checked, settings, stores, directory, working))
+                found = plan_manifests(checked, settings, stores, take_over or ()).plan
+                working.stop()
+                _show(found, directory, output)
+                _ask(found)
+                working.start()
+                select = exactly(found)
             working.update("applying")
             planned, report = apply_manifests(
-                checked, settings, stores, author_of("apply"), select=select, lock_timeout_seconds=timeout_seconds
+                checked,
+                settings,
+                stores,
+                author_of("apply"),
+                take_over=take_over or (),
+                select=select,
+                lock_timeout_seconds=timeout_seconds,
             )
     _tell(report, planned.plan, output)
     if report.failed or planned.plan.refused:
@@ -109,20 +127,14 @@ def _working(text: str) -> Status:
     return Console(stderr=True).status(text)
 
 
-def _approved(checked: "Checked", settings: "Settings", stores: "Stores", directory: Path, working: Status) -> "Plan":
-    """Shows the plan and has it approved; raises ``ConfigurationError`` when there is nobody to ask."""
-    from reconciler.pipeline import plan_manifests
-
-    found = plan_manifests(checked, settings, stores).plan
-    working.stop()
-    _show(found, directory, "text")
-    if not found.is_empty:
-        if not sys.stdin.isatty():
-            raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
-        if typer.prompt("Apply this? Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
-            raise ConfigurationError("not approved, nothing was changed")
-    working.start()
-    return found
+def _ask(found: "Plan") -> None:
+    """Raises ``ConfigurationError`` when the plan is not approved, or there is nobody to ask."""
+    if found.is_empty:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
+    if typer.prompt("Apply this? Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
+        raise ConfigurationError("not approved, nothing was changed")
 
 
 def _showing(working: Status, directory: Path, output: Literal["text", "json"]) -> "Callable[[Planned], Plan]":

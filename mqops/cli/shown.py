@@ -3,22 +3,23 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Literal
 
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mqops.model import Identity, Kind
 from reconciler.fields import leaves
 from reconciler.history import Entry
-from reconciler.inventory import Details, Item
+from reconciler.inventory import Details, Item, Partition
 from reconciler.problem import printable
 from reconciler.render import value_text
 
 _NUMBERS = {"messages": "MESSAGES", "backlog": "BACKLOG", "deadLettered": "DEAD-LETTERED", "lost": "LOST"}
+_MOST_LISTED = 20
 
 
 def print_items(
@@ -38,26 +39,25 @@ def print_items(
     elif not items:
         typer.echo(f"No {kind.plural}.")
     else:
-        _print(_items_table(items, kind))
+        _print_items_table(items)
 
 
-def _items_table(items: Sequence[Item], kind: Kind) -> Table:
+def _print_items_table(items: Sequence[Item]) -> None:
     numbers = [name for name in _NUMBERS if name in items[0].numbers]
-    table = _table("NAME", "MANAGED BY", "DECLARED AT", "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
+    header = ("NAME", "MANAGED BY", "DECLARED AT", "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
     now = datetime.now(UTC)
-    for item in items:
-        resource = item.applied.resource
-        table.add_row(
+    rows = [
+        (
             _full_name(item.identity),
-            resource.managed_by,
-            printable(str(resource.origin)),
+            item.applied.resource.managed_by,
+            printable(str(item.applied.resource.origin)),
             str(item.applied.generation),
             age_text((now - item.created_at).total_seconds()),
             *(f"{item.numbers[name]:,}" for name in numbers),
         )
-    for column in table.columns[3:]:
-        column.justify = "right"
-    return table
+        for item in items
+    ]
+    _print_table(header, rows, left=3)
 
 
 def age_text(seconds: float) -> str:
@@ -109,7 +109,7 @@ def print_details(details: Details) -> None:
     """Everything about one resource, in sections; those with nothing in them are left out."""
     item = details.item
     resource = item.applied.resource
-    _heading(str(item.identity))
+    _print(str(item.identity), "bold")
     facts = {
         "uid": item.applied.uid,
         "generation": f"{item.applied.generation} (revision {item.applied.revision})",
@@ -123,12 +123,12 @@ def print_details(details: Details) -> None:
     _print_pairs({name: value for name, value in facts.items() if value is not None})
     _section("Labels", dict(resource.labels))
     _section("Annotations", dict(resource.annotations))
-    _section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", resource.spec)})
-    _section("Brought along", {str(identity): "" for identity in details.implied})
-    _section("Needed by", {str(identity): "" for identity in details.needed_by})
+    _section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", item.spec)})
+    _section("Brought along", _listed(details.implied))
+    _section("Needed by", _listed(details.needed_by))
     if details.partitions:
         _heading("Partitions")
-        _print(_partitions_table(details))
+        _print_partitions(details.partitions)
     if details.drift is not None:
         found = {
             field.path: f"{value_text(field.before)} → {value_text(field.after)}" for field in details.drift.fields
@@ -136,27 +136,27 @@ def print_details(details: Details) -> None:
         _section(f"To be repaired: {details.drift.reason.value.replace('_', ' ')}", found)
     if details.history:
         _heading("History")
-        _print(_history_table(details.history))
+        _print_history(details.history)
 
 
-def _partitions_table(details: Details) -> Table:
-    readers = list(dict.fromkeys(name for partition in details.partitions for name in partition.positions))
-    table = _table("PARTITION", "LAST", *readers)
-    for partition in details.partitions:
+def _print_partitions(partitions: Sequence[Partition]) -> None:
+    readers = list(dict.fromkeys(name for partition in partitions for name in partition.positions))
+    rows = []
+    for partition in partitions:
         last = "stream is gone" if partition.is_missing else partition.last or "empty"
-        positions = (partition.positions.get(name) or "none" for name in readers)
-        table.add_row(str(partition.number), last, *positions)
-    return table
+        rows.append((str(partition.number), last, *(partition.positions.get(name) or "none" for name in readers)))
+    _print_table(("PARTITION", "LAST", *readers), rows, left=2 + len(readers))
 
 
-def _history_table(history: Sequence[Entry]) -> Table:
-    table = _table("REVISION", "WHEN", "WHAT", "BY", "CHANGED")
+def _print_history(history: Sequence[Entry]) -> None:
+    rows = []
     for entry in history:
         what = entry.action if entry.error is None else f"{entry.action} failed: {entry.error}"
         when = f"{entry.applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         who = f"{entry.author.actor} ({entry.author.trigger})"
-        table.add_row(str(entry.revision), when, printable(what), printable(who), printable(", ".join(_changed(entry))))
-    return table
+        told = (what, who, ", ".join(_changed(entry)))
+        rows.append((str(entry.revision), when, *map(printable, told)))
+    _print_table(("REVISION", "WHEN", "WHAT", "BY", "CHANGED"), rows, left=5)
 
 
 def _changed(entry: Entry) -> list[str]:
@@ -180,15 +180,21 @@ def _full_name(identity: Identity) -> str:
     return f"{identity.tenant}/{identity.name}" if identity.tenant else identity.name
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ignore")
-    return table
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+    """Columns as wide as what is in them, and never cut: names are there to be copied. The first ``left`` of them are
+    text, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for index, row in enumerate((header, *rows)):
+        cells = (
+            f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        _print("   ".join(cells).rstrip(), "" if index else "bold")
 
 
 def _heading(text: str) -> None:
-    _print(Text(f"\n{text}" if text != "" else "", style="bold"))
+    _print("")
+    _print(text, "bold")
 
 
 def _section(title: str, pairs: Mapping[str, str]) -> None:
@@ -197,15 +203,22 @@ def _section(title: str, pairs: Mapping[str, str]) -> None:
         _print_pairs(pairs)
 
 
+def _listed(identities: Sequence[Identity]) -> dict[str, str]:
+    """The first of them: what a tenant is needed by would fill screens."""
+    shown = {str(identity): "" for identity in identities[:_MOST_LISTED]}
+    return shown if len(identities) <= _MOST_LISTED else {**shown, f"and {len(identities) - _MOST_LISTED} more": ""}
+
+
 def _print_pairs(pairs: Mapping[str, str]) -> None:
     width = max(len(name) for name in pairs)
     for name, value in pairs.items():
-        _print(Text(printable(f"  {name:<{width}}  {value}".rstrip())))
+        _print(printable(f"  {name:<{width}}  {value}".rstrip()))
 
 
-def _print(what: Table | Text) -> None:
-    # Without a terminal nothing is cut to a width that nobody has.
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
-    console.print(what, soft_wrap=isinstance(what, Text))
+def _print(line: str, style: str = "") -> None:
+    _console().print(Text(line, style), soft_wrap=True)
+
+
+@cache
+def _console() -> Console:
+    return Console(highlight=False)

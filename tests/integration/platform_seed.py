@@ -71,7 +71,7 @@ class Platform:
                 status = system.get(path).status
             else:
                 status = system.post(f"/subscriptions/{name}/ack", {"ackIds": ["x"]}).status
-            if status != 404:
+            if status == 200:
                 return
             assert time.monotonic() < deadline, f"{kind} {name} did not turn up"
             time.sleep(0.02)

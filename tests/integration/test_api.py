@@ -1,7 +1,5 @@
 """The HTTP API over real stores: publishing, and what it answers to everything else."""
 
-import contextlib
-import http.client
 import re
 import socket
 from typing import Any
@@ -154,7 +152,7 @@ def test_a_wrong_request_is_refused_in_words_and_nothing_is_stored(platform: Pla
         b'{"\xff": 1}',
         b'{"payload": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
         b'{"payload": ' + b'{"a":' * 200_000 + b"1" + b"}" * 200_000 + b"}",
-        b"[" * 500_000,
+        b'{"payload": ' + b"[" * 500_000,
         b"\x1f\x8b\x08\x00compressed",
     ],
 )
@@ -184,9 +182,8 @@ def test_a_body_over_the_limit_is_413_whatever_its_framing(platform: Platform) -
     announced = platform.acme.publish(platform.untouched, huge)
     assert (announced.status, announced.code) == (413, "PAYLOAD_TOO_LARGE")
     chunks = iter([huge[start : start + 65_536] for start in range(0, len(huge), 65_536)])
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
-        streamed = platform.acme.publish(platform.untouched, chunks, Transfer_Encoding="chunked")
-        assert (streamed.status, streamed.code) == (413, "PAYLOAD_TOO_LARGE")
+    streamed = platform.acme.publish(platform.untouched, chunks)
+    assert (streamed.status, streamed.code) == (413, "PAYLOAD_TOO_LARGE")
     platform.assert_untouched()
 
 
@@ -195,7 +192,7 @@ def test_a_chunked_body_is_read_whole(platform: Platform) -> None:
     payload = "x" * 300_000
     body = f'{{"payload":"{payload}"}}'.encode()
     chunks = iter([body[start : start + 1000] for start in range(0, len(body), 1000)])
-    assert platform.acme.publish(topic, chunks, Transfer_Encoding="chunked").status == 200
+    assert platform.acme.publish(topic, chunks).status == 200
     assert platform.acme.pull(subscription)[0]["payload"] == payload
 
 

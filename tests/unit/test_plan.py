@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from declared import (
-    ROOT,
     SOURCES,
     dead_letters,
     handler,
@@ -146,12 +145,15 @@ def test_what_an_owner_that_is_not_loaded_has_cannot_be_declared_here() -> None:
     assert "'team'" in found.refused[0].message
 
 
-def test_what_a_source_had_that_ends_with_this_plan_is_handed_over() -> None:
+def test_a_source_that_is_no_more_is_taken_over_with_all_that_it_had() -> None:
     spec = {"path": "team", "tenants": None, "prune": True, "selfHeal": True}
-    source = Resource(Identity("Source", "", "team"), spec, {}, {}, ROOT, Origin("sources.yaml", 1))
-    found = planned(ALL, observed((source, tenant(), managed(ORDERS, "team"), LETTERS, BILLING)))
+    source = Resource(Identity("Source", "", "team"), spec, {}, {}, "team", Origin("sources.yaml", 1))
+    theirs = managed(topic("theirs"), "team")
+    there = observed((source, tenant(), managed(ORDERS, "team"), theirs, LETTERS, BILLING))
+    assert set(told(planned(ALL, there))) == {"Topic acme/orders"}
+    found = plan(ALL, there, SOURCES, {"team": SourceSpec(path="team")})
     assert found.refused == ()
-    assert made(found) == ["update Topic acme/orders", "delete Source team"]
+    assert made(found) == ["update Topic acme/orders", "delete Topic acme/theirs", "delete Source team"]
 
 
 def test_a_topic_is_not_deleted_from_under_another_owners_subscription() -> None:

@@ -1,0 +1,233 @@
+"""`mqops serve` as a process: starting without a store, draining, and leaving nobody behind."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from seed import Seed
+from served import Answer, Client
+
+from mqops.embedded.directory import open_state_directory
+from mqops.embedded.port import free_port
+from mqops.embedded.valkey import start_valkey, valkey_url
+
+KEY = "key-of-acme"
+AWAY_DATABASE = "postgresql://postgres@127.0.0.1:1/mqops"
+
+
+@pytest.fixture
+def seed(database_url: str, redis_url: str) -> Seed:
+    return seeded(database_url, redis_url)
+
+
+def seeded(database_url: str, redis_url: str) -> Seed:
+    seed = Seed(database_url, redis_url)
+    seed.tenant("acme")
+    seed.credential("acme", "checkout", KEY)
+    seed.topic("acme", "orders")
+    seed.subscription("acme", "reader", topic="orders")
+    return seed
+
+
+class Served:
+    """One `mqops serve`."""
+
+    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+        self.log = log
+        self.port = int(environment["PORT"])
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mqops.cli", "serve"],
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.client = Client(self.port, KEY)
+
+    def wait(self, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(OSError):
+                if holds():
+                    return
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def wait_until_ready(self) -> None:
+        self.wait(lambda: self.client.get("/readyz").status == 200)
+
+    def publish(self) -> Answer:
+        return self.client.publish("orders", {"payload": 1})
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts `mqops serve` on given stores; all are ended with the test."""
+    running: list[Served] = []
+
+    def start(database_url: str, redis_url: str, **more: str) -> Served:
+        environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "PORT": str(free_port("127.0.0.1")),
+            "MQOPS_STATE_DIR": str(tmp_path / "state"),
+            "MQOPS_ACCEPT_RISK": "1",
+            **more,
+        }
+        running.append(Served(tmp_path / f"serve-{len(running)}.log", environment))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.end()
+
+
+def test_it_drains_and_every_answer_2xx_is_stored(
+    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(database_url, redis_url)
+    served.wait_until_ready()
+    accepted, stop = [0], threading.Event()
+
+    def keep_publishing() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                accepted[0] += served.publish().status == 200
+
+    publishers = [threading.Thread(target=keep_publishing) for _ in range(4)]
+    for publisher in publishers:
+        publisher.start()
+    time.sleep(0.5)
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(15) == 0
+    stop.set()
+    for publisher in publishers:
+        publisher.join()
+    assert accepted[0] > 0
+    again = serve(database_url, redis_url)
+    again.wait_until_ready()
+    stored = 0
+    while messages := again.client.pull("reader", 100):
+        stored += len(messages)
+    assert stored >= accepted[0]
+
+
+def test_workers_do_not_outlive_a_killed_master_and_the_port_is_free_again(
+    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(database_url, redis_url)
+    served.wait_until_ready()
+    workers = psutil.Process(served.process.pid).children()
+    assert len(workers) == 2
+    served.process.kill()
+    served.process.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=5)
+    assert (len(gone), alive) == (2, [])
+    again = serve(database_url, redis_url, PORT=str(served.port))
+    again.wait_until_ready()
+
+
+def test_a_killed_worker_is_replaced(
+    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(database_url, redis_url)
+    served.wait_until_ready()
+    master = psutil.Process(served.process.pid)
+    victim = master.children()[0]
+    victim.kill()
+    served.wait(lambda: len(workers := master.children()) == 2 and victim not in workers)
+    served.wait(lambda: served.publish().status == 200)
+
+
+def test_it_starts_from_the_snapshot_while_the_database_is_away(
+    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    first = serve(database_url, redis_url)
+    first.wait_until_ready()
+    first.process.terminate()
+    first.process.wait(15)
+    assert (tmp_path / "state" / "catalog.snapshot").exists()
+    served = serve(AWAY_DATABASE, redis_url)
+    served.wait_until_ready()
+    assert served.publish().status == 200
+    health = served.client.get("/health")
+    assert (health.status, health.body["status"]) == (200, "degraded")
+    assert health.body["checks"]["database"] == {"status": "down"}
+
+
+def test_it_starts_with_redis_away_and_recovers_by_itself(
+    database_url: str, serve: Callable[..., Served], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    directory = open_state_directory(tmp_path_factory.mktemp("v"))
+    url = valkey_url(directory)
+    valkey = start_valkey(directory)
+    try:
+        seeded(database_url, url)
+        valkey.stop()
+        served = serve(database_url, url)
+        served.wait(lambda: served.client.get("/livez").status == 200)
+        served.wait(lambda: served.publish().status == 503)
+        answer = served.publish()
+        assert (answer.code, answer.body["retryAfter"]) == ("BROKER_NOT_AVAILABLE", 1)
+        assert served.client.post("/subscriptions/reader/pull").code == "BROKER_NOT_AVAILABLE"
+        assert served.client.get("/health").status == 503
+        assert served.client.get("/readyz").status == 503
+        valkey = start_valkey(directory)
+        served.wait(lambda: served.publish().status == 200, seconds=10)
+        served.wait_until_ready()
+        os.kill(valkey.pid, signal.SIGSTOP)  # hung: it takes requests and answers nothing
+        answer = served.client.publish("orders", {"payload": 2, "options": {"timeout": 300}})
+        assert (answer.status, answer.code) == (503, "OUTCOME_UNKNOWN")
+        assert len(answer.body["details"]["messageIds"]) == 1
+        os.kill(valkey.pid, signal.SIGCONT)
+        served.wait(lambda: served.publish().status == 200, seconds=10)
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
+        valkey.stop()
+        directory.remove_sockets()
+
+
+def test_a_taken_port_is_told_with_its_holder(
+    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        served = serve(database_url, redis_url, PORT=str(holder.getsockname()[1]))
+        assert served.process.wait(10) == 1
+    said = served.log.read_text()
+    assert said.startswith("error: port ")
+    assert f"process {os.getpid()}" in said
+
+
+def test_stores_of_two_installations_are_refused(
+    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served], redis_client: object
+) -> None:
+    import redis
+
+    assert isinstance(redis_client, redis.Redis)
+    redis_client.hset("mq:stamp", "installation", "another")
+    served = serve(database_url, redis_url)
+    assert served.process.wait(20) == 1
+    assert "do not belong together" in served.log.read_text()
+
+
+def test_another_environment_is_refused(
+    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(database_url, redis_url, MQOPS_ENVIRONMENT="production")
+    assert served.process.wait(20) == 1
+    assert "environment 'default'" in served.log.read_text()

@@ -1,0 +1,110 @@
+"""Reads a golden case: ``manifests/``, and ``observed.json`` with what is there when the plan is made.
+
+``observed.json`` has the rows of the catalog as ``applied``, and as ``broken`` what someone did since then; everything
+else is as an apply of those rows leaves it. Each entry of ``broken`` has one of these keys, naming a resource:
+
+    {"row": R}                            its row was deleted by hand; the history still knows it
+    {"forgotten": R}                      its row is gone, and the history too
+    {"stream": R, "partition": N}         a stream was deleted
+    {"group": R, "partition": N, "position": ID}
+                                          a group was destroyed that had read up to ID
+    {"meta": R, "set": {…}}               fields of its hash on Redis were written by hand
+    {"meta": R}                           its hash on Redis was deleted
+    {"leftover": R}                       an apply deleted it, and was killed before it had removed it from Redis
+    {"flushed": true}                     FLUSHALL
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import declared
+from mqops.model import Identity
+from mqops.settings import Settings
+from reconciler.check import check
+from reconciler.plan import Plan, plan
+from reconciler.state import Lost, Observed, Origin, Resource
+
+CASES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/observed.json"))
+
+
+def folder_of(case: str) -> Path:
+    return Path(__file__).parent / case
+
+
+def plan_of(case: str) -> Plan:
+    """The plan that the case's manifests and state give."""
+    checked = check(folder_of(case) / "manifests", Settings())
+    assert checked.problems == (), checked.problems
+    return plan(checked.resources, read_observed(folder_of(case) / "observed.json"), checked.sources)
+
+
+def read_observed(path: Path) -> Observed:
+    """The state in ``path``."""
+    data = json.loads(path.read_text("utf-8"))
+    there = declared.observed(map(_resource, data["applied"]), data["revision"])
+    for entry in data["broken"]:
+        there = _broken(there, entry)
+    return there
+
+
+def _resource(row: dict[str, Any]) -> Resource:
+    return Resource(
+        identity=_identity(row["resource"]),
+        spec=row["spec"],
+        labels=row.get("labels", {}),
+        annotations=row.get("annotations", {}),
+        managed_by=row["managedBy"],
+        origin=Origin(row["file"], row["line"]),
+        implied_by=_identity(row["impliedBy"]) if "impliedBy" in row else None,
+    )
+
+
+def _identity(text: str) -> Identity:
+    kind, _, full_name = text.partition(" ")
+    tenant, _, name = full_name.rpartition("/")
+    return Identity(kind, tenant, name)
+
+
+def _broken(there: Observed, entry: dict[str, Any]) -> Observed:
+    if "flushed" in entry:
+        return replace(there, topics={}, subscriptions={}, index={}, epochs=frozenset())
+    action = next(iter(entry))
+    identity = _identity(entry[action])
+    uid = declared.uid_of(identity)
+    if action == "stream":
+        return _without_stream(there, uid, entry["partition"])
+    if action == "group":
+        return _without_group(there, uid, entry["partition"], entry["position"])
+    if action == "meta":
+        return _with_meta(there, uid, entry.get("set"))
+    assert action in ("row", "forgotten", "leftover"), f"unknown: {entry}"
+    lost = {**there.lost, identity: Lost(uid, there.applied[identity].generation)} if action == "row" else there.lost
+    applied = {other: row for other, row in there.applied.items() if other != identity}
+    there = replace(there, applied=applied, lost=lost)
+    return _with_meta(there, uid, {"closing": "1"}) if action == "leftover" else there
+
+
+def _without_stream(there: Observed, uid: str, partition: int) -> Observed:
+    live = there.topics[uid]
+    groups = {number: found for number, found in live.groups.items() if number != partition}
+    return replace(there, topics={**there.topics, uid: replace(live, groups=groups)})
+
+
+def _without_group(there: Observed, uid: str, partition: int, position: str) -> Observed:
+    there = _with_meta(there, uid, {f"pos:{partition}": position})
+    topic = there.topics[there.subscriptions[uid].meta["topic"]]
+    left = {group: at for group, at in topic.groups[partition].items() if group != uid}
+    groups = {**topic.groups, partition: left}
+    return replace(there, topics={**there.topics, topic.uid: replace(topic, groups=groups)})
+
+
+def _with_meta(there: Observed, uid: str, fields: dict[str, str] | None) -> Observed:
+    if uid in there.topics:
+        topic = there.topics[uid]
+        meta = {} if fields is None else {**topic.meta, **fields}
+        return replace(there, topics={**there.topics, uid: replace(topic, meta=meta)})
+    reader = there.subscriptions[uid]
+    meta = {} if fields is None else {**reader.meta, **fields}
+    return replace(there, subscriptions={**there.subscriptions, uid: replace(reader, meta=meta)})

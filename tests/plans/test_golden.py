@@ -1,0 +1,33 @@
+"""Whole plans, compared with what was once looked at and found right.
+
+After a change that is meant to alter them: ``python tests/plans/regenerate.py``, then read the difference.
+"""
+
+import json
+
+import pytest
+
+from golden import CASES, folder_of, plan_of
+from reconciler.change import Action, Reason
+from reconciler.refusals import Obstacle
+from reconciler.render import as_json, text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_plan_reads_as_it_did(case: str) -> None:
+    assert text(plan_of(case), "manifests") == (folder_of(case) / "plan.txt").read_text("utf-8")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_plan_is_as_it_was(case: str) -> None:
+    assert as_json(plan_of(case)) == json.loads((folder_of(case) / "plan.json").read_text("utf-8"))
+
+
+def test_the_cases_show_every_action_reason_and_obstacle() -> None:
+    plans = [plan_of(case) for case in CASES]
+    changes = [change for plan in plans for change in plan.changes]
+    refused = [refusal for plan in plans for refusal in plan.refused]
+    assert {change.action for change in changes} == set(Action)
+    assert {change.reason for change in changes} == set(Reason)
+    assert {refusal.obstacle for refusal in refused} == set(Obstacle)
+    assert any(plan.leftovers for plan in plans)
