@@ -16,8 +16,8 @@ from mqops.errors import InvalidValue
 _MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
-DURATION_PATTERN = r"^(0|[0-9]{1,12}(\.[0-9]{1,6})?(ms|s|m|h|d))$"
-SIZE_PATTERN = r"^[0-9]{1,12}(B|KiB|MiB|GiB)$"
+DURATION_PATTERN = r"^(0|[0-9]{1,15}(\.[0-9]{1,6})?(ms|s|m|h|d))$"
+SIZE_PATTERN = r"^[0-9]{1,15}(B|KiB|MiB|GiB)$"
 
 _UNIT_WORDS = {
     **dict.fromkeys(("msec", "msecs", "milli", "millis", "millisecond", "milliseconds"), "ms"),
@@ -34,7 +34,7 @@ def parse_duration(text: str) -> int:
     """Milliseconds in ``text``; raises ``InvalidValue`` naming what is accepted."""
     if text == "0":
         return 0
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)", text, re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)", text, re.ASCII)
     if match is None:
         raise InvalidValue(
             f'"{text}" is not a duration: write a number and a unit, like 250ms, 30s, 15m, 12h or 7d',
@@ -57,7 +57,7 @@ def format_duration(milliseconds: int) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes in ``text``; raises ``InvalidValue`` naming what is accepted."""
-    match = re.fullmatch(r"([0-9]{1,12})(B|KiB|MiB|GiB)", text, re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,15})(B|KiB|MiB|GiB)", text, re.ASCII)
     if match is None:
         raise InvalidValue(
             f'"{text}" is not a size: write a number and a unit, like 512B, 64KiB, 1MiB or 2GiB', _near_size(text)
@@ -75,7 +75,7 @@ def format_size(size_bytes: int) -> str:
 
 def _near_duration(text: str) -> str:
     """``7 days`` → ``7d``, ``1h30m`` → ``90m``, ``2 weeks`` → ``14d``; empty when there is no telling."""
-    if re.fullmatch(r"[0-9]{1,12}", text.strip(), re.ASCII):
+    if re.fullmatch(r"[0-9]{1,15}", text.strip(), re.ASCII):
         return f"{text.strip()}s"
     parts = re.findall(r"([0-9]{1,9}) *([a-z]+)", text.lower(), re.ASCII)
     if not parts or re.sub(r"[0-9]{1,9} *[a-z]+|[ ,]", "", text.lower(), flags=re.ASCII):
@@ -92,7 +92,7 @@ def _near_duration(text: str) -> str:
 
 def _near_size(text: str) -> str:
     """``64 kb`` → ``64KiB``; empty when no number and unit can be made out."""
-    match = re.fullmatch(r" *([0-9]{1,12}) *([kmg]?)(?:i?b|bytes?)? *", text.lower(), re.ASCII)
+    match = re.fullmatch(r" *([0-9]{1,15}) *([kmg]?)(?:i?b|bytes?)? *", text.lower(), re.ASCII)
     return f"{match[1]}{match[2].upper()}{'iB' if match[2] else 'B'}" if match else ""
 
 

@@ -158,7 +158,8 @@ def _source_emptied(change: Change, context: _Context) -> Found:
         return None
     message = (
         f"source {owner!r} declares nothing any more, and an empty folder never prunes: "
-        f"put its manifests back, or keep at least one"
+        f"put its manifests back, or keep at least one; to be rid of all it had, remove the Source and pass "
+        f"--take-over {owner}"
     )
     return Obstacle.SOURCE_EMPTIED, message
 

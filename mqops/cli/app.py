@@ -4,7 +4,24 @@ import sys
 
 import typer
 
+from mqops.cli import (
+    credentials,
+    doctor,
+    inspect,
+    listen,
+    messages,
+    migrate,
+    plan,
+    reconcile,
+    serve,
+    up,
+    validate,
+    work,
+)
 from mqops.errors import ConfigurationError, MqopsError
+
+# In the order in which --help lists them.
+_COMMANDS = (up, validate, plan, inspect, messages, listen, credentials, serve, work, reconcile, migrate, doctor)
 
 app = typer.Typer(
     name="mqops",
@@ -16,28 +33,8 @@ app = typer.Typer(
 )
 
 
-# TEMPORARY while commands are being written: the lead replaces this by plain imports.
-import importlib
-
-for _name in (
-    "up",
-    "serve",
-    "work",
-    "reconcile",
-    "validate",
-    "plan",
-    "inspect",
-    "migrate",
-    "doctor",
-    "messages",
-    "listen",
-    "credentials",
-):
-    try:
-        importlib.import_module(f"mqops.cli.{_name}").register(app)
-    except ModuleNotFoundError as _e:
-        if _e.name != f"mqops.cli.{_name}":
-            raise
+for command in _COMMANDS:
+    command.register(app)
 
 
 def main() -> None:

@@ -26,7 +26,11 @@ class Interrupts:
         self._is_hurried = False
 
     def __enter__(self) -> "Interrupts":
-        self._previous = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        for number in _SIGNALS:
+            # `nohup` asks for SIGHUP to be ignored. SIGINT is ignored wherever a script starts something in the
+            # background, which means nothing.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

@@ -203,6 +203,35 @@ def test_a_client_that_goes_away_in_the_middle_stores_nothing(platform: Platform
     platform.assert_untouched()
 
 
+def test_a_client_that_waits_to_be_told_to_go_on_is_told(platform: Platform) -> None:
+    topic, _ = platform.topic_with_reader()
+    body = b'{"payload":1}'
+    head = (
+        f"POST {API}/topics/{topic}/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ACME}\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", platform.client.port), timeout=5) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        connection.sendall(body)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_requests_in_one_piece_are_answered_in_their_order(platform: Platform) -> None:
+    topic, _ = platform.topic_with_reader()
+    request = (
+        f"POST {API}/topics/{topic}/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ACME}\r\n"
+        "Content-Length: 13\r\n\r\n"
+        '{"payload":1}'
+    )
+    answers = b""
+    with socket.create_connection(("127.0.0.1", platform.client.port), timeout=5) as connection:
+        connection.sendall(request.encode() * 5)
+        while answers.count(b'"offset"') < 5:
+            answers += connection.recv(65_536)
+    assert re.findall(rb'"offset":(\d)', answers) == [b"1", b"2", b"3", b"4", b"5"]
+
+
 # Who may do what
 
 

@@ -1,6 +1,7 @@
 """`mqops serve` as a process: starting without a store, draining, and leaving nobody behind."""
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -179,7 +180,7 @@ def test_it_starts_with_redis_away_and_recovers_by_itself(
     try:
         seeded(database_url, url)
         valkey.stop()
-        served = serve(database_url, url)
+        served = serve(database_url, url, MQOPS_DRAIN_TIMEOUT="1s")
         served.wait(lambda: served.client.get("/livez").status == 200)
         served.wait(lambda: served.publish().status == 503)
         answer = served.publish()
@@ -196,10 +197,29 @@ def test_it_starts_with_redis_away_and_recovers_by_itself(
         assert len(answer.body["details"]["messageIds"]) == 1
         os.kill(valkey.pid, signal.SIGCONT)
         served.wait(lambda: served.publish().status == 200, seconds=10)
+        assert not drains_with_an_answer(served, valkey.pid)
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
         valkey.stop()
         directory.remove_sockets()
+
+
+def drains_with_an_answer(served: Served, hung: int) -> bool:
+    """Ends ``served`` while a request waits for the hung Redis server; whether that was answered 200."""
+    statuses: list[int] = []
+
+    def publish() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            statuses.append(served.publish().status)
+
+    os.kill(hung, signal.SIGSTOP)
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    time.sleep(0.3)
+    served.process.send_signal(signal.SIGTERM)
+    served.process.wait(10)
+    publisher.join()
+    return 200 in statuses
 
 
 def test_a_taken_port_is_told_with_its_holder(

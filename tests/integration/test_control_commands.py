@@ -1,0 +1,188 @@
+"""The control plane's commands as a person or a script runs them: output, exit codes, signals."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+MANIFEST = """\
+apiVersion: mqops/v1
+kind: Tenant
+metadata: {name: acme, labels: {tier: gold}}
+spec: {}
+---
+apiVersion: mqops/v1
+kind: Topic
+metadata: {tenant: acme, name: orders}
+spec: {partitions: 2}
+---
+apiVersion: mqops/v1
+kind: Queue
+metadata: {tenant: acme, name: jobs}
+spec: {}
+"""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `mqops` in a folder with ``manifests/acme.yaml``."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifests/acme.yaml"
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "mqops.cli", *arguments]
+
+    def run(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def succeed(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def shell(tmp_path: Path, database_url: str, redis_url: str) -> Shell:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/acme.yaml").write_text(MANIFEST)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("MQOPS_")},
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    return Shell(tmp_path, environment)
+
+
+def test_plan_and_apply_from_first_to_last(shell: Shell) -> None:
+    pending = shell.run("plan", "--detailed-exitcode")
+    assert (pending.returncode, pending.stderr) == (2, "")
+    assert "  + create Topic acme/orders  manifests/acme.yaml:6\n" in pending.stdout
+    assert pending.stdout.endswith("Plan: 5 to create, 0 to update, 0 to delete, 0 to repair.\n")
+    applied = shell.succeed("apply", "--auto-approve")
+    assert applied == f"{pending.stdout}Applied revision 1: 5 created.\n"
+    assert shell.succeed("plan", "--detailed-exitcode") == "No changes. What is applied matches the manifests.\n"
+    assert shell.succeed("apply") == "No changes. What is applied matches the manifests.\n"
+
+    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 3"))
+    found = json.loads(shell.succeed("plan", "-o", "json"))
+    assert found["resource_changes"][0]["fields"] == [{"path": "spec.partitions", "before": 2, "after": 3}]
+    answer = json.loads(shell.succeed("apply", "--auto-approve", "-o", "json"))
+    assert (answer["revision"], answer["failed"]) == (2, [])
+
+    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1") + _topic("more"))
+    refused = shell.run("apply", "--auto-approve")
+    assert refused.returncode == 1
+    assert "partitions may only grow" in refused.stdout
+    assert refused.stdout.endswith("Applied revision 3: 1 created.\n")
+
+
+def _topic(name: str) -> str:
+    return f"---\napiVersion: mqops/v1\nkind: Topic\nmetadata: {{tenant: acme, name: {name}}}\nspec: {{}}\n"
+
+
+def test_only_yes_approves(shell: Shell) -> None:
+    nobody = shell.run("apply")
+    assert nobody.returncode == 1
+    assert nobody.stderr == "error: nobody is there to approve the plan: pass --auto-approve\n"
+    assert _answered(shell, "y\n").returncode == 1
+    assert shell.succeed("get", "topics") == "No topics.\n"
+    approved = _answered(shell, "yes\n")
+    assert approved.returncode == 0
+    assert "Applied revision 1: 5 created." in approved.stdout
+
+
+def _answered(shell: Shell, answer: str) -> subprocess.CompletedProcess[str]:
+    """`mqops apply` with somebody at the keyboard."""
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, answer.encode())
+        return shell.run("apply", stdin=terminal)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+
+
+def test_broken_manifests_are_refused_with_every_place(shell: Shell) -> None:
+    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitoins: 2").replace("name: jobs", "name: Jobs"))
+    for command in (("plan",), ("apply", "--auto-approve"), ("reconcile",)):
+        done = shell.run(*command)
+        assert done.returncode == 1
+        assert f"{done.stdout}{done.stderr}".count("manifests/acme.yaml:") == 2
+    assert shell.succeed("get", "tenants") == "No tenants.\n"
+
+
+def test_get_and_describe_tell_what_is_applied(shell: Shell) -> None:
+    shell.succeed("apply", "--auto-approve")
+    listed = shell.succeed("get", "queues").splitlines()
+    assert listed[0].split() == ["NAME", "MANAGED", "BY", "DECLARED", "AT", "GENERATION", "AGE", "MESSAGES"]
+    assert listed[1].split()[:4] == ["acme/jobs", "default", "acme.yaml:11", "1"]
+    assert shell.succeed("get", "Topic", "--tenant", "acme", "-o", "name") == "acme/jobs.deadletter\nacme/orders\n"
+    assert shell.succeed("get", "tenants", "-l", "tier=gold", "-o", "name") == "acme\n"
+    assert shell.succeed("get", "tenants", "-l", "tier=tin") == "No tenants.\n"
+    one = json.loads(shell.succeed("get", "topic", "orders", "--tenant", "acme", "-o", "json"))
+    assert (one["kind"], one["spec"]["partitions"], one["status"]["messages"]) == ("Topic", 2, 0)
+    described = shell.succeed("describe", "queue", "acme/jobs")
+    assert "Brought along\n  Subscription acme/jobs\n" in described
+    assert "1          " in described.partition("History\n")[2]
+    details = json.loads(shell.succeed("describe", "subscription", "acme/jobs", "-o", "json"))
+    assert details["status"]["impliedBy"] == "Queue acme/jobs"
+    assert details["partitions"] == [
+        {"partition": 0, "last": None, "positions": {"acme/jobs": "0-0"}, "isMissing": False}
+    ]
+    assert details["drift"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("get", "topic", "acme/none"), "error: there is no Topic acme/none: `mqops get topics` lists what there is\n"),
+        (("get", "topic", "orders"), "error: whose Topic 'orders'? Write TENANT/orders, or add --tenant\n"),
+        (("describe", "tpoic", "acme/x"), "error: there is no kind 'tpoic': did you mean topic?\n"),
+        (("plan", "--take-over", "gone"), "error: source 'gone' owns nothing: leave out --take-over gone\n"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line_with_the_way_out(
+    shell: Shell, arguments: Sequence[str], message: str
+) -> None:
+    done = shell.run(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+
+
+def test_the_watch_ends_cleanly_when_told_to(shell: Shell) -> None:
+    process = subprocess.Popen(
+        shell.command("reconcile", "--watch", "--interval", "1m"),
+        cwd=shell.folder,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert "watching manifests, and looking for drift every 1m" in next(lines)
+    assert "Applied revision 1: 5 created." in next(lines)
+    process.send_signal(signal.SIGTERM)
+    assert next(lines).endswith("stopped\n")
+    assert process.wait(10) == 0
+    process.stdout.close()
