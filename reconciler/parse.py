@@ -1,15 +1,11 @@
 """YAML text into plain values, event by event. Pure.
 
 Manifests come from others, so nothing is built before it is bounded: depth, and the number of nodes with aliases
-expanded. Values stay as YAML 1.1 reads them (``no`` is false, which ``wording`` explains), with three exceptions that
-only ever surprise: dates stay text, and so do numbers in octal, sexagesimal or with underscores.
+expanded.
 """
 
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import yaml
@@ -24,6 +20,7 @@ from yaml.events import (
 
 from reconciler.places import Path, Place, Spot, spelled
 from reconciler.problem import Problem, Rule, quoted
+from reconciler.scalars import plain_value
 from reconciler.syntax import syntax_message
 
 MAX_DEPTH = 32
@@ -273,31 +270,3 @@ class Parser:
 
 def _noun(value: Any) -> str:
     return quoted(value) if value is None or isinstance(value, bool) else "a number"
-
-
-_WORDS: dict[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
-    **dict.fromkeys(("no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
-}
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
-_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
-
-
-def plain_value(text: str) -> Any:
-    """What YAML 1.1 reads in a scalar without quotes."""
-    return text if len(text) > 40 else _short_plain_value(text)
-
-
-@lru_cache(maxsize=16_384)
-def _short_plain_value(text: str) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in "0123456789+-.":
-        return text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        return number if math.isfinite(number) else text
-    return text

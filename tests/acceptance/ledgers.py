@@ -68,6 +68,13 @@ class Publisher(_Worker):
             self.refusals.append(body["code"] if isinstance(body, dict) else "NO_ANSWER")
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Clients are killed in mid-request here: that is no news."""
+
+
 class Webhook:
     """An HTTP server that takes deliveries: the first try of every third message fails, each takes a moment."""
 
@@ -99,8 +106,7 @@ class Webhook:
 
         self.delivered = ledger
         self.under_way = under_way
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port: int = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -128,8 +128,7 @@ class Platform:
     def kill(self) -> None:
         """kill -9 of ``mqops up`` itself."""
         assert self.up is not None
-        self.up.process.kill()
-        self.up.process.wait()
+        self.up.stop(signal.SIGKILL)
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """A command beside it, to its end."""

@@ -29,7 +29,9 @@ def test_each_folder_belongs_to_its_source_and_each_source_to_itself(tmp_path: P
     result = checked(
         tmp_path,
         {
-            "sources.yaml": together(source("shops", "shops/", ", tenants: [acme]"), source("core", "a/b", ", prune: false")),
+            "sources.yaml": together(
+                source("shops", "shops/", ", tenants: [acme]"), source("core", "a/b", ", prune: false")
+            ),
             "shops/x/acme.yaml": ACME,
             "a/b/globex.yaml": manifest("Tenant", "globex"),
         },
@@ -63,18 +65,18 @@ def test_each_folder_belongs_to_its_source_and_each_source_to_itself(tmp_path: P
              "sources.yaml": source("b", "b")},
             "a/x.yaml:3:20: metadata.tenant: Source a may declare things of acme, not of b",
         ),
-        ({"sources.yaml": source("b", "aa")}, "sources.yaml:9:14: spec.path: there is no folder aa beside sources.yaml; did"),
-        ({"sources.yaml": source("b", "empty"), "empty/x.md": ""}, "sources.yaml:9:14: spec.path: no manifests are in empty"),
+        ({"sources.yaml": source("b", "aa")}, "sources.yaml:9:14: spec.path: there is no folder aa beside"),
+        ({"sources.yaml": source("b", "empty"), "empty/x.md": ""}, "sources.yaml:9:14: spec.path: no manifests are"),
         ({"sources.yaml": source("b", "a/")}, "sources.yaml:9:14: spec.path: overlaps with a of Source a (line 1)"),
         (
             {"sources.yaml": source("b", "a/c"), "a/c/x.yaml": manifest("Topic", "t")},
             "sources.yaml:9:14: spec.path: overlaps with a of Source a (line 1)",
         ),
-        ({"sources.yaml": source("api", "b"), "b/x.yaml": manifest("Tenant", "b")}, "sources.yaml:8:18: metadata.name: api"),
-        ({"sources.yaml": source("b", "../b")}, 'sources.yaml:9:14: spec.path: "../b" is not the path of a folder below'),
-        ({"sources.yaml": source("b", "/etc")}, 'sources.yaml:9:14: spec.path: "/etc" is not the path of a folder below'),
+        ({"sources.yaml": source("api", "b"), "b/x.yaml": manifest("Tenant", "b")}, "sources.yaml:8:18: metadata"),
+        ({"sources.yaml": source("b", "../b")}, 'sources.yaml:9:14: spec.path: "../b" is not the path of a folder'),
+        ({"sources.yaml": source("b", "/etc")}, 'sources.yaml:9:14: spec.path: "/etc" is not the path of a folder'),
         ({"sources.yaml": source("b", "b/../../c")}, "sources.yaml:9:14: spec.path:"),
-        ({"sources.yaml": source("b", ".")}, 'sources.yaml:9:14: spec.path: "." is not the path of a folder below'),
+        ({"sources.yaml": source("b", ".")}, 'sources.yaml:9:14: spec.path: "." is not the path of a folder'),
     ],
 )  # fmt: skip
 def test_what_no_source_may_do(tmp_path: Path, files: dict[str, str], expected: str) -> None:
@@ -99,5 +101,7 @@ def test_a_link_into_another_sources_folder_gives_no_rights(tmp_path: Path) -> N
 
 
 def test_broken_sources_do_not_make_every_file_a_problem(tmp_path: Path) -> None:
-    found = told(tmp_path, {"sources.yaml": "a: [1", "a/acme.yaml": ACME, "b/globex.yaml": manifest("Tenant", "globex")})
+    found = told(
+        tmp_path, {"sources.yaml": "a: [1", "a/acme.yaml": ACME, "b/globex.yaml": manifest("Tenant", "globex")}
+    )
     assert found == ["sources.yaml:1:4: a list opened with [ is not closed with ]"]

@@ -14,6 +14,7 @@ from reconciler.state import Origin, Resource
 ACME = manifest("Tenant", "acme")
 ORDERS = manifest("Topic", "orders")
 BILLING = manifest("Subscription", "billing", "{topic: orders}")
+READ = together(ORDERS, BILLING)
 HOOK = manifest("Handler", "hook", "{type: http, http: {url: http://x}}")
 KEY = manifest("Credential", "checkout", f"{{principal: checkout, keys: [{{sha256: {DIGESTS[0]}}}]}}")
 
@@ -30,8 +31,8 @@ def desired(directory: Path, *documents: str, settings: Settings | None = None) 
         ({"default_ttl_ms": 60_000}, ORDERS, "Topic acme/orders", "retention", "1m"),
         ({"max_queue_length": 7}, ORDERS, "Topic acme/orders", "maxBacklog", 7),
         ({"max_message_size_bytes": 2048}, ORDERS, "Topic acme/orders", "maxMessageSize", "2KiB"),
-        ({"consumer_timeout_ms": 1_500}, ORDERS + "---\n" + BILLING, "Subscription acme/billing", "ackDeadline", "1500ms"),
-        ({"max_concurrent_consumers": 9}, ORDERS + "---\n" + BILLING, "Subscription acme/billing", "concurrency", 9),
+        ({"consumer_timeout_ms": 1_500}, READ, "Subscription acme/billing", "ackDeadline", "1500ms"),
+        ({"max_concurrent_consumers": 9}, READ, "Subscription acme/billing", "concurrency", 9),
         ({"consumer_timeout_ms": 1_500}, manifest("Queue", "jobs"), "Queue acme/jobs", "ackDeadline", "1500ms"),
         ({"consumer_timeout_ms": 1_500}, manifest("Queue", "jobs"), "Subscription acme/jobs", "ackDeadline", "1500ms"),
         ({"max_concurrent_consumers": 9}, manifest("Queue", "jobs"), "Subscription acme/jobs", "concurrency", 9),
@@ -94,7 +95,9 @@ def test_a_declared_dead_letter_topic_keeps_what_it_says_and_has_no_limit_else(t
     assert plain["Topic acme/orders.deadletter"].implied_by is None
     assert plain["Topic acme/orders.deadletter"].spec["retention"] == "30d"
     assert plain["Topic acme/orders.deadletter"].spec["maxBacklog"] is None
-    own = desired(tmp_path / "b", ORDERS, BILLING, manifest("Topic", "orders.deadletter", "{retention: 1d, maxBacklog: 3}"))
+    own = desired(
+        tmp_path / "b", ORDERS, BILLING, manifest("Topic", "orders.deadletter", "{retention: 1d, maxBacklog: 3}")
+    )
     assert own["Topic acme/orders.deadletter"].spec["retention"] == "1d"
     assert own["Topic acme/orders.deadletter"].spec["maxBacklog"] == 3
 

@@ -22,8 +22,8 @@ def test_durations_are_read(text: str, milliseconds: int) -> None:
 @pytest.mark.parametrize(
     ("text", "suggestion"),
     [("7 days", "7d"), ("30", "30s"), ("1h30m", "90m"), ("2 weeks", "14d"), ("10 min", "10m"), ("5 Minutes", "5m"),
-     ("100 msec", "100ms"), ("1 hour, 30 minutes", "90m"), ("", ""), ("soon", ""), ("-1s", ""), ("1e3s", ""), ("٣s", ""),
-     ("1s\n", ""), ("9" * 400 + "d", ""), ("PT30S", ""), ("5 parsecs", ""), ("s", "")],
+     ("100 msec", "100ms"), ("1 hour, 30 minutes", "90m"), ("", ""), ("soon", ""), ("-1s", ""), ("1e3s", ""),
+     ("٣s", ""), ("1s\n", ""), ("9" * 400 + "d", ""), ("PT30S", ""), ("5 parsecs", ""), ("s", "")],
 )  # fmt: skip
 def test_what_is_no_duration_is_refused_with_what_was_meant(text: str, suggestion: str) -> None:
     with pytest.raises(InvalidValue, match="is not a duration: write a number and a unit, like 250ms") as caught:
@@ -32,18 +32,28 @@ def test_what_is_no_duration_is_refused_with_what_was_meant(text: str, suggestio
 
 
 def test_nothing_is_finer_than_a_millisecond() -> None:
-    with pytest.raises(InvalidValue, match='"1.5ms" is finer than a millisecond'):
+    with pytest.raises(InvalidValue, match=r'"1\.5ms" is finer than a millisecond'):
         parse_duration("1.5ms")
 
 
-@pytest.mark.parametrize(("text", "size"), [("0B", 0), ("512B", 512), ("64KiB", 65_536), ("1MiB", 2**20), ("2GiB", 2**31)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("0B", 0), ("512B", 512), ("64KiB", 65_536), ("1MiB", 2**20), ("2GiB", 2**31)]
+)
 def test_sizes_are_read(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(
     ("text", "suggestion"),
-    [("64KB", "64KiB"), ("1M", "1MiB"), ("1 gb", "1GiB"), ("512", "512B"), ("10 bytes", "10B"), ("1.5MiB", ""), ("", "")],
+    [
+        ("64KB", "64KiB"),
+        ("1M", "1MiB"),
+        ("1 gb", "1GiB"),
+        ("512", "512B"),
+        ("10 bytes", "10B"),
+        ("1.5MiB", ""),
+        ("", ""),
+    ],
 )
 def test_what_is_no_size_is_refused_with_what_was_meant(text: str, suggestion: str) -> None:
     with pytest.raises(InvalidValue, match="is not a size: write a number and a unit, like 512B") as caught:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from trees import loaded
 
 from reconciler.load import MAX_FILE_BYTES, load, places_of
-from reconciler.parse import plain_value
 from reconciler.problem import Rule
+from reconciler.scalars import plain_value
 
 
 def told(text: str | bytes) -> list[str]:
@@ -21,8 +21,7 @@ def values(text: str | bytes) -> list[object]:
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
-    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 

@@ -12,7 +12,9 @@ from reconciler.source import find, read
 
 
 def test_files_come_in_the_order_of_their_names_and_hidden_ones_not_at_all(tmp_path: Path) -> None:
-    tree(tmp_path, {"b.yaml": "", "a/z.yml": "", "a/.hidden.yaml": "", ".git/x.yaml": "", "notes.md": "", "a/c.json": ""})
+    tree(
+        tmp_path, {"b.yaml": "", "a/z.yml": "", "a/.hidden.yaml": "", ".git/x.yaml": "", "notes.md": "", "a/c.json": ""}
+    )
     found = find(tmp_path)
     assert [file.name for file in found.files] == ["a/z.yml", "b.yaml"]
     assert found.problems == []

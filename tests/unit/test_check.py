@@ -1,0 +1,136 @@
+"""The front as a whole: every problem of every file at once, in order, and the example manifests."""
+
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trees import checked, manifest, together
+
+from mqops.expressions import compile_filter
+from mqops.model import Identity
+from mqops.settings import Settings
+from reconciler.check import check
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+
+
+def test_all_problems_of_all_files_are_told_in_order_each_once(tmp_path: Path) -> None:
+    result = checked(
+        tmp_path,
+        {
+            "b/syntax.yaml": "a: [1",
+            "a.yaml": together(manifest("Tenant", "acme"), manifest("Topic", "x", "{partitionz: 1, state: of}")),
+            "c.yaml": together(manifest("Topic", "y", tenant="acmee"), manifest("Subscription", "s", "{topic: none}")),
+            "d.YML": "",
+        },
+    )
+    assert [str(problem) for problem in result.problems] == [
+        "a.yaml:9:8: spec.partitionz: there is no such field; did you mean partitions?",
+        'a.yaml:9:30: spec.state: "of" is not one of active, paused, archived',
+        "b/syntax.yaml:1:4: a list opened with [ is not closed with ]",
+        "c.yaml:3:20: metadata.tenant: there is no Tenant acmee; did you mean acme?",
+        "c.yaml:9:15: spec.topic: acme has no Topic none",
+        "d.YML: manifests' names end in .yaml or .yml, in lower case: rename it",
+    ]
+    assert result.problems[0].render("manifests/shops").startswith("manifests/shops/a.yaml:9:8: spec.partitionz: ")
+    assert (result.files, result.declared, result.resources) == (3, 3, ())
+
+
+def test_what_a_manifest_says_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    result = checked(tmp_path, {"a.yaml": manifest("Topic", '"a\\e[31m\\u202e\\nb"')})
+    [problem] = [problem for problem in result.problems if problem.path == "metadata.name"]
+    assert '"a\\x1b[31m\\u202e\\nb" is not a name' in str(problem)
+
+
+def test_the_example_manifests_are_right_and_are_the_owners_platform() -> None:
+    result = check(MANIFESTS, Settings())
+    assert [str(problem) for problem in result.problems] == []
+    assert {name: spec.tenants for name, spec in result.sources.items()} == {
+        "platform": ("system",),
+        "shops": ("acme", "globex"),
+    }
+    found = {resource.identity: resource for resource in result.resources}
+    urls = {
+        identity.name: resource.spec["http"]["url"]
+        for identity, resource in found.items()
+        if identity.kind == "Handler"
+    }
+    assert urls == {
+        "audit-service": "http://audit-service:3008/internal/audit-logs",
+        "billing-webhook": "http://127.0.0.1:3011/hooks/orders",
+        "notification-service": "http://notification-service:3005/internal/notifications",
+        "shipping-webhook": "http://127.0.0.1:3011/hooks/purchases",
+        "user-service": "http://user-management-service:3003/internal/events",
+    }
+    for topic in ("user-events", "user-notifications", "audit-logs"):
+        readers = [
+            resource
+            for identity, resource in found.items()
+            if identity.tenant == "system" and resource.spec.get("topic") == topic and resource.spec["handler"]
+        ]
+        assert len(readers) == 1
+    assert found[Identity("Subscription", "acme", "orders-alerts")].spec["deadLetter"] is None
+    assert found[Identity("Queue", "acme", "fulfilment")].spec["deadLetter"] == "fulfilment.deadletter"
+
+
+def test_the_example_filter_passes_large_orders_only() -> None:
+    resources = {resource.identity: resource for resource in check(MANIFESTS, Settings()).resources}
+    billing = compile_filter(resources[Identity("Subscription", "acme", "billing")].spec["filter"])
+    for total, region, expected in (
+        (150.0, "eu", True),
+        (1.0, "eu", False),
+        (5000, "us", True),
+        (150.0, "mars", False),
+    ):
+        found = billing.matches(payload={"total": total}, headers={"region": region}, key=None, topic="orders")
+        assert found is expected
+
+
+def test_no_key_of_the_examples_is_one_that_anybody_wrote_down() -> None:
+    text = "".join(path.read_text() for path in MANIFESTS.rglob("*.yaml"))
+    assert "mqk_" not in text
+    for guess in ("", "secret", "password", "changeme", "mqk_", "checkout", "acme"):
+        assert hashlib.sha256(guess.encode()).hexdigest() not in text
+
+
+FILES = st.dictionaries(
+    st.sampled_from(["a.yaml", "b/c.yml", "sources.yaml", "d.txt", ".e.yaml", "f/g/h.yaml"]),
+    st.one_of(
+        st.text(),
+        st.lists(st.sampled_from([manifest("Tenant", "acme"), manifest("Topic", "x"), manifest("Queue", "x"), "---\n",
+                                  manifest("Source", "s", "{path: b}"), manifest("Subscription", "y", "{topic: x}"),
+                                  "\t", "a: [", "}", "spec: {zzz: 1}\n", "kind: Topic\n", "# c\n"])).map("".join),
+    ),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FILES)
+def test_whatever_lies_in_the_directory_is_checked_without_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, str]
+) -> None:
+    directory = tmp_path_factory.mktemp("tree")
+    result = checked(directory, {name: text.encode("utf-8", "replace") for name, text in files.items()})
+    assert bool(result.resources) is (not result.problems and bool(result.declared))
+    assert list(result.problems) == sorted(set(result.problems))
+
+
+def test_forty_thousand_resources_are_checked_within_seconds(tmp_path: Path) -> None:
+    def tenant(number: int) -> str:
+        name = f"t{number}"
+        topics = [
+            manifest("Topic", f"topic-{index}", "{partitions: 4, retention: 7d}", name)
+            + "---\n"
+            + manifest("Subscription", f"s-{index}", f"{{topic: topic-{index}, filter: payload.x > {index}}}", name)
+            for index in range(200)
+        ]
+        return together(manifest("Tenant", name), *topics)
+
+    files = {f"t{number}.yaml": tenant(number) for number in range(100)}
+    started = time.process_time()
+    result = checked(tmp_path, files)
+    assert (result.declared, len(result.resources)) == (40_100, 60_100)
+    assert time.process_time() - started < 20
