@@ -64,6 +64,9 @@ def compile_filter(source: str) -> Filter:
     except ValueError as error:
         raise InvalidValue(f"not a CEL expression: {_shortened(str(error))}") from error
     _check_names(source)
+    unexpanded = sorted({*_MACROS, "has"} & set(program.functions()))  # the engine expands those that are used rightly
+    if unexpanded:
+        raise InvalidValue(f"{unexpanded[0]}() has too few or too many arguments")
     return Filter(source, program)
 
 
@@ -113,6 +116,8 @@ def _check_names(source: str) -> None:
             scopes.append(following if is_macro and following_kind == "name" else "")
         elif kind == "mark" and text in (")", "]", "}"):
             scopes.pop()
+        elif kind == "name" and previous == "." and not _ends_value(tokens[index - 2]):
+            _check_variable(f".{text}", set(FILTER_VARIABLES))
         elif kind == "name" and following == "(":
             _check_call(text, is_method=previous == ".")
             after, closing = tokens[index + 2], tokens[index + 3 : index + 4]
@@ -120,6 +125,12 @@ def _check_names(source: str) -> None:
                 _try_out(text, after[1])
         elif kind == "name" and previous != "." and text not in FILTER_VARIABLES:
             _check_variable(text, {*FILTER_VARIABLES, *scopes})
+
+
+def _ends_value(token: _Token) -> bool:
+    """Whether what comes after ``token`` and a dot is a field of something."""
+    kind, text = token
+    return text in (")", "]", "}") if kind == "mark" else text != "in"
 
 
 def _check_call(name: str, *, is_method: bool) -> None:
@@ -134,7 +145,7 @@ def _check_call(name: str, *, is_method: bool) -> None:
 def _check_variable(name: str, known: set[str]) -> None:
     if name not in known | _TYPES | _LITERALS:
         message = f"{name} is not a variable: a filter knows payload, headers, key and topic"
-        raise InvalidValue(message, nearest(name, known - {""}) or f"payload.{name}")
+        raise InvalidValue(message, nearest(name, known - {""}) or f"payload.{name.lstrip('.')}")
 
 
 def _try_out(name: str, constant: str) -> None:

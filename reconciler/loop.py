@@ -78,18 +78,37 @@ class Watch:
 
     def _follow_files(self) -> None:
         """A directory that is not there, or not any more, is looked for again; the resync sees it meanwhile."""
+        told = False
         while not self._stop.is_set():
-            with suppress(OSError, RuntimeError):
-                for _ in watchfiles.watch(
-                    self.upkeep.directory,
-                    debounce=_BURST_MS,
-                    step=_QUIET_MS,
-                    stop_event=self._stop,
-                    rust_timeout=int(_POLL_SECONDS * 1000),
-                    raise_interrupt=False,
-                ):
-                    self._wake.set()
+            try:
+                self._watch_directory()
+            except FileNotFoundError:
+                pass
+            except (OSError, RuntimeError) as error:
+                if not told:
+                    self.upkeep.say(f"files cannot be watched ({error}): changes are found at the next regular look")
+                told = True
             self._stop.wait(_POLL_SECONDS)
+
+    def _watch_directory(self) -> None:
+        """Until the directory is replaced by another of its name: that one has to be watched anew."""
+        directory = self.upkeep.directory
+        watched = directory.stat().st_ino
+        changes = watchfiles.watch(
+            directory,
+            debounce=_BURST_MS,
+            step=_QUIET_MS,
+            stop_event=self._stop,
+            rust_timeout=int(_POLL_SECONDS * 1000),
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        )
+        for changed in changes:
+            is_replaced = directory.stat().st_ino != watched
+            if changed or is_replaced:
+                self._wake.set()
+            if is_replaced:
+                return
 
     def _follow_bell(self) -> None:
         while not self._stop.is_set():

@@ -1,10 +1,15 @@
 """Where in its file each value of a document stands. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from reconciler.problem import shortened
+
 Path = tuple[str | int, ...]
+
+_SIMPLE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Place(NamedTuple):
@@ -56,11 +61,13 @@ class Places:
 
 
 def spelled(path: Iterable[str | int]) -> str:
-    """A path as people write it: ``spec.keys[0].sha256``."""
+    """A path as people write it: ``spec.keys[0].sha256``, ``metadata.labels["a.b/c"]``."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        else:
+        elif _SIMPLE_KEY.fullmatch(part):
             text += f".{part}" if text else part
+        else:
+            text += f'["{shortened(part, 60)}"]'
     return text

@@ -79,6 +79,7 @@ class Upkeep:
     def _read_manifests(self) -> None:
         seen = fingerprint(self.directory)
         if seen == self._seen:
+            self._manifests_are_good()
             return
         try:
             checked = check_manifests(self.directory, self.settings)
@@ -88,9 +89,12 @@ class Upkeep:
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
             self._tell("manifests", f"{count} in the manifests{stays}", *lines)
             return
+        self._manifests_are_good()
+        self._seen, self._good, self._is_declared_anew = seen, checked, True
+
+    def _manifests_are_good(self) -> None:
         if self._told.pop("manifests", None) is not None:
             self.say("the manifests are good again")
-        self._seen, self._good, self._is_declared_anew = seen, checked, True
 
     def _keep(self, checked: Checked, stores: Stores) -> bool:
         """Whether all was done that this may do by itself."""
@@ -99,7 +103,7 @@ class Upkeep:
         self._tell_held(held)
         self._tell_refused(planned.plan)
         if done.is_empty and not done.moved:
-            self._is_declared_anew = self._is_declared_anew and bool(planned.plan.refused)
+            self._is_declared_anew = False
             self._told.pop("failures", None)
             return True
         is_repair = all(change.action is Action.REPAIR for change in done.changes)
@@ -153,7 +157,8 @@ class Upkeep:
 def fingerprint(directory: Path) -> Fingerprint:
     """What tells whether a manifest may have changed: names, sizes and times of change of all of them."""
     found = set()
-    for folder, _, names in os.walk(directory):
+    for folder, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if name.endswith((".yaml", ".yml")):
                 path = Path(folder, name)

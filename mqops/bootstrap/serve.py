@@ -223,3 +223,6 @@ def _tell_ready(arbiter: Any) -> None:
         f"http://{listener.cfg_addr[0]}:{listener.getsockname()[1]}" for listener in arbiter.LISTENERS
     )
     log.info("listening on %s with %d workers", addresses, arbiter.num_workers)
+    # Forked after this, the workers share what is loaded for as long as no collector of theirs writes to it.
+    gc.collect()
+    gc.freeze()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
@@ -257,7 +258,8 @@ class CatalogFeed:
 async def _read_rows(cursor: AsyncCursor[TupleRow]) -> list[Row]:
     rows: list[Row] = []
     while slice_ := await cursor.fetchmany(_ROWS_AT_ONCE):
-        rows.extend(Row(*values) for values in slice_)
+        for uid, kind, tenant, name, *rest in slice_:
+            rows.append(Row(uid, intern(kind), intern(tenant), name, *rest))
         await asyncio.sleep(0)
     return rows
 

@@ -6,6 +6,7 @@ ten thousand rows are taken in. A row that cannot be used is set aside with its 
 
 import logging
 from collections.abc import Callable, Generator, Iterable
+from functools import lru_cache
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ from mqops.catalog.entries import (
 from mqops.catalog.index import Catalog, Named, Reference
 from mqops.expressions import compile_filter
 from mqops.keys import bucket_of
-from mqops.model import KINDS, CredentialSpec, HandlerSpec, QueueSpec, Strict, SubscriptionSpec, TopicSpec
+from mqops.model import KINDS, CredentialSpec, HandlerSpec, QueueSpec, RetrySpec, Strict, SubscriptionSpec, TopicSpec
 
 log = logging.getLogger(__name__)
 
@@ -306,8 +307,16 @@ class _Draft:
 
 def _read_spec(row: Row) -> Strict:
     spec = KINDS[row.kind].spec.model_validate_json(row.spec)
-    # Which fields were set is of no use here, and the set that says it is larger than the spec.
-    return type(spec).model_construct(_NO_FIELDS, **spec.__dict__)
+    # Which fields were set is of no use here, and the set that says it is larger than the spec; and most
+    # subscriptions retry alike.
+    fields = {name: _shared(value) if isinstance(value, RetrySpec) else value for name, value in spec}
+    return type(spec).model_construct(_NO_FIELDS, **fields)
+
+
+@lru_cache(maxsize=1024)
+def _shared(retry: RetrySpec) -> RetrySpec:
+    """One instance for all that are equal."""
+    return retry
 
 
 def _topic_named(tenant: str, reference: str) -> Named:

@@ -95,27 +95,19 @@ def apply(
     if output == "json" and not auto_approve:
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
     settings = current_settings()
+    taken = take_over or ()
     with _working("planning") as working:
         checked = check_manifests(directory, settings)
         with open_stores(settings) as stores:
             if auto_approve:
                 select = _showing(working, directory, output)
             else:
-                found = plan_manifests(checked, settings, stores, take_over or ()).plan
-                working.stop()
-                _show(found, directory, output)
-                _ask(found)
-                working.start()
-                select = exactly(found)
+                found = plan_manifests(checked, settings, stores, taken).plan
+                select = exactly(_approved(found, working, directory))
             working.update("applying")
+            author = author_of("apply")
             planned, report = apply_manifests(
-                checked,
-                settings,
-                stores,
-                author_of("apply"),
-                take_over=take_over or (),
-                select=select,
-                lock_timeout_seconds=timeout_seconds,
+                checked, settings, stores, author, take_over=taken, select=select, lock_timeout_seconds=timeout_seconds
             )
     _tell(report, planned.plan, output)
     if report.failed or planned.plan.refused:
@@ -127,14 +119,17 @@ def _working(text: str) -> Status:
     return Console(stderr=True).status(text)
 
 
-def _ask(found: "Plan") -> None:
-    """Raises ``ConfigurationError`` when the plan is not approved, or there is nobody to ask."""
-    if found.is_empty:
-        return
-    if not sys.stdin.isatty():
-        raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
-    if typer.prompt("Apply this? Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
-        raise ConfigurationError("not approved, nothing was changed")
+def _approved(found: "Plan", working: Status, directory: Path) -> "Plan":
+    """Shows the plan and asks. Raises ``ConfigurationError`` when it is not approved, or there is nobody to ask."""
+    working.stop()
+    _show(found, directory, "text")
+    if not found.is_empty:
+        if not sys.stdin.isatty():
+            raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
+        if typer.prompt("Apply this? Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
+            raise ConfigurationError("not approved, nothing was changed")
+    working.start()
+    return found
 
 
 def _showing(working: Status, directory: Path, output: Literal["text", "json"]) -> "Callable[[Planned], Plan]":

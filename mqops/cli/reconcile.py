@@ -40,6 +40,7 @@ def reconcile(
             raise typer.BadParameter("only --watch looks more than once", param_hint="--interval")
         if upkeep.look() is not Verdict.SETTLED:
             raise typer.Exit(1)
+        _say("what is applied matches the manifests")
         return
     seconds = settings.health_check_interval_seconds if interval is None else _seconds(interval)
     running = Watch(upkeep, partial(open_redis, settings), seconds)

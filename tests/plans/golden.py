@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import declared
+
 from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.check import check

@@ -6,8 +6,8 @@ After a change that is meant to alter them: ``python tests/plans/regenerate.py``
 import json
 
 import pytest
-
 from golden import CASES, folder_of, plan_of
+
 from reconciler.change import Action, Reason
 from reconciler.refusals import Obstacle
 from reconciler.render import as_json, text
