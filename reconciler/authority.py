@@ -95,7 +95,7 @@ def unusable(declared: Iterable[Declared], folders: Iterable[str], files: Iterab
 def ungoverned(authority: Authority, files: Sequence[ManifestFile]) -> Iterator[Problem]:
     """Files that no Source governs, or that one Source's folder has a link to and another's holds."""
     for file in files:
-        if file.name == file.home == SOURCES_FILE and authority.folders is not None:
+        if file.name == SOURCES_FILE and authority.source_of(file.home) is None:
             continue
         source = authority.source_of(file.name)
         if source is None:

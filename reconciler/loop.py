@@ -103,12 +103,15 @@ class Watch:
             yield_on_timeout=True,
             raise_interrupt=False,
         )
+        is_first = True
         for changed in changes:
             is_replaced = directory.stat().st_ino != watched
-            if changed or is_replaced:
+            # What was saved between the last look and the beginning of the watch rings for nobody.
+            if changed or is_replaced or (is_first and self.upkeep.is_behind()):
                 self._wake.set()
             if is_replaced:
                 return
+            is_first = False
 
     def _follow_bell(self) -> None:
         while not self._stop.is_set():

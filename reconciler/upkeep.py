@@ -76,6 +76,10 @@ class Upkeep:
             return Verdict.UNFINISHED
         return Verdict.STUCK if self._told else Verdict.SETTLED
 
+    def is_behind(self) -> bool:
+        """Whether the manifests are others than those last found good."""
+        return fingerprint(self.directory) != self._seen
+
     def _read_manifests(self) -> None:
         seen = fingerprint(self.directory)
         if seen == self._seen:

@@ -206,7 +206,9 @@ class _Worker(UvicornWorker):  # type: ignore[misc] # uvicorn-worker has no type
         super().__init__(*args, **kwargs)
         # Past this, requests are cut off without an answer: none that is not stored has been answered 2xx.
         self.config.timeout_graceful_shutdown = self.app.settings.drain_seconds
-        logging.getLogger("uvicorn.error").propagate = True
+        uvicorn_log = logging.getLogger("uvicorn.error")
+        uvicorn_log.propagate = True
+        uvicorn_log.setLevel(logging.ERROR)  # it warns of every client that does not speak HTTP
 
 
 class _Log(Logger):  # type: ignore[misc] # gunicorn has no types

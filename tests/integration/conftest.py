@@ -11,12 +11,16 @@ from redis import Redis
 from seed import Seed
 from served import served
 
+from mqops.catalog import feed
+
 
 @pytest.fixture(scope="module")
 def platform(
     database_server_url: str, template_database: str, redis_server_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
     """Tests of a module that uses it must not use ``redis_url``, which empties the server."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0.02)  # each test declares what it needs, and waits for it to be seen
     with Redis.from_url(redis_server_url) as client:
         client.flushdb()
     name = f"mqops_platform_{uuid4().hex[:12]}"
@@ -32,3 +36,4 @@ def platform(
         yield platform
     with psycopg.connect(database_server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    monkeypatch.undo()

@@ -120,6 +120,22 @@ def _topic(name: str) -> str:
     return f"---\napiVersion: mqops/v1\nkind: Topic\nmetadata: {{tenant: acme, name: {name}}}\nspec: {{}}\n"
 
 
+def test_a_tree_that_is_divided_among_sources_is_taken_over_from_the_one_it_was(shell: Shell) -> None:
+    shell.succeed("apply", "--auto-approve")
+    (shell.folder / "manifests/shop").mkdir()
+    shell.manifest.rename(shell.folder / "manifests/shop/acme.yaml")
+    (shell.folder / "manifests/sources.yaml").write_text(
+        "apiVersion: mqops/v1\nkind: Source\nmetadata: {name: shop}\nspec: {path: shop}\n"
+    )
+    refused = shell.run("plan")
+    assert refused.returncode == 1
+    assert "belongs to source 'default'" in refused.stdout
+    assert "pass --take-over default" in refused.stdout
+    taken = shell.succeed("apply", "--auto-approve", "--take-over", "default")
+    assert taken.endswith("Applied revision 2: 1 created, 5 updated.\n")
+    assert shell.succeed("plan", "--detailed-exitcode") == "No changes. What is applied matches the manifests.\n"
+
+
 def test_only_yes_approves(shell: Shell) -> None:
     nobody = shell.run("apply")
     assert nobody.returncode == 1

@@ -247,3 +247,26 @@ def test_a_directory_that_comes_later_is_watched_from_then_on(platform: Platform
         time.sleep(1.2)
         later.write("acme.yaml", TENANT)
         eventually(lambda: later.told("Applied revision 1") == 1)
+
+
+def test_a_directory_that_is_replaced_is_watched_on(platform: Platform) -> None:
+    """As a checkout does that is cloned anew, and a mounted volume whose link is switched."""
+    with platform.watching():
+        eventually(lambda: platform.told("Applied revision 1") == 1)
+        platform.directory.rename(platform.directory.with_name("old"))
+        platform.write("acme.yaml", TENANT + "---\n" + topic("orders"))
+        eventually(lambda: "orders" in platform.names())
+        platform.write("news.yaml", topic("news"))
+        eventually(lambda: "news" in platform.names())
+
+
+def test_a_broken_manifest_that_is_moved_back_is_good_again(platform: Platform) -> None:
+    """The file has the time of change that it had: nothing but its absence of problems tells."""
+    platform.upkeep.look()
+    good = platform.directory / "acme.yaml"
+    good.rename(platform.directory / "aside")
+    platform.write("acme.yaml", "nonsense")
+    assert platform.upkeep.look() is Verdict.STUCK
+    (platform.directory / "aside").rename(good)
+    assert platform.upkeep.look() is Verdict.SETTLED
+    assert platform.said[-1] == "the manifests are good again"

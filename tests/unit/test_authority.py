@@ -105,3 +105,15 @@ def test_broken_sources_do_not_make_every_file_a_problem(tmp_path: Path) -> None
         tmp_path, {"sources.yaml": "a: [1", "a/acme.yaml": ACME, "b/globex.yaml": manifest("Tenant", "globex")}
     )
     assert found == ["sources.yaml:1:4: a list opened with [ is not closed with ]"]
+
+
+def test_sources_may_be_mounted_by_a_link_but_not_from_a_governed_folder(tmp_path: Path) -> None:
+    files = {"..data/sources.yaml": source("a", "a"), "a/acme.yaml": ACME, "a/sources.yaml": source("b", "b")}
+    checked(tmp_path, files)
+    (tmp_path / "sources.yaml").symlink_to("..data/sources.yaml")
+    (tmp_path / "a" / "sources.yaml").unlink()
+    assert told(tmp_path, {}) == []
+    (tmp_path / "sources.yaml").unlink()
+    (tmp_path / "a" / "sources.yaml").write_text(source("a", "a"))
+    (tmp_path / "sources.yaml").symlink_to("a/sources.yaml")
+    assert "sources.yaml: no Source governs this file: declare one for its folder in sources.yaml" in told(tmp_path, {})
