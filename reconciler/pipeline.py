@@ -15,6 +15,7 @@ from mqops.settings import Settings
 from reconciler import instance, lock, migrate
 from reconciler.apply import Report, apply
 from reconciler.check import Checked, check
+from reconciler.garbage import without_garbage_collection
 from reconciler.history import Author
 from reconciler.observe import observe
 from reconciler.plan import Plan, plan
@@ -75,8 +76,9 @@ def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_ov
         _require_migrated(stores)
         stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
         instance.agree(*stamps, settings.environment)
-    observed = observe(stores, [resource.identity for resource in checked.resources])
-    found = plan(checked.resources, observed, checked.sources, _taken(take_over, checked, observed))
+    with without_garbage_collection():
+        observed = observe(stores, [resource.identity for resource in checked.resources])
+        found = plan(checked.resources, observed, checked.sources, _taken(take_over, checked, observed))
     if not checked.resources and found.refused:
         raise ConfigurationError(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "

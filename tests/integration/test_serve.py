@@ -67,6 +67,12 @@ class Served:
     def wait_until_ready(self) -> None:
         self.wait(lambda: self.client.get("/readyz").status == 200)
 
+    def wait_for_workers(self, without: psutil.Process | None = None) -> list[psutil.Process]:
+        """Both of them."""
+        master = psutil.Process(self.process.pid)
+        self.wait(lambda: len(workers := master.children()) == 2 and without not in workers)
+        return master.children()
+
     def publish(self) -> Answer:
         return self.client.publish("orders", {"payload": 1})
 
@@ -133,8 +139,7 @@ def test_workers_do_not_outlive_a_killed_master_and_the_port_is_free_again(
 ) -> None:
     served = serve(database_url, redis_url)
     served.wait_until_ready()
-    workers = psutil.Process(served.process.pid).children()
-    assert len(workers) == 2
+    workers = served.wait_for_workers()
     served.process.kill()
     served.process.wait()
     gone, alive = psutil.wait_procs(workers, timeout=5)
@@ -148,10 +153,9 @@ def test_a_killed_worker_is_replaced(
 ) -> None:
     served = serve(database_url, redis_url)
     served.wait_until_ready()
-    master = psutil.Process(served.process.pid)
-    victim = master.children()[0]
+    victim = served.wait_for_workers()[0]
     victim.kill()
-    served.wait(lambda: len(workers := master.children()) == 2 and victim not in workers)
+    assert victim not in served.wait_for_workers(without=victim)
     served.wait(lambda: served.publish().status == 200)
 
 

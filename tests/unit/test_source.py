@@ -1,7 +1,10 @@
 """Which files a directory of manifests has, and what is not read from it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from trees import tree
@@ -85,19 +88,36 @@ def test_no_more_is_read_of_a_file_than_the_limit(tmp_path: Path) -> None:
     assert str(refused) == "b.yaml: larger than 4 MiB: split it into several files"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_a_problem(tmp_path: Path) -> None:
-    tree(tmp_path, {"a.yaml": "a: 1", "folder/b.yaml": "b: 1"})
-    (tmp_path / "a.yaml").chmod(0)
-    (tmp_path / "folder").chmod(0)
+@contextmanager
+def nobody_in_particular() -> Iterator[None]:
+    """Root may read everything, so it becomes somebody else for a moment."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65_534)
     try:
-        found = find(tmp_path)
-        [folder] = found.problems
-        assert str(folder) == "folder: cannot be read: Permission denied"
-        assert not found.is_complete
-        assert str(read(found, found.files[0])) == "a.yaml: cannot be read: Permission denied"
+        yield
     finally:
-        (tmp_path / "folder").chmod(0o700)
+        os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_a_problem() -> None:
+    with TemporaryDirectory() as name:
+        top = Path(name)
+        tree(top, {"a.yaml": "a: 1", "folder/b.yaml": "b: 1"})
+        top.chmod(0o755)
+        (top / "a.yaml").chmod(0)
+        (top / "folder").chmod(0)
+        try:
+            with nobody_in_particular():
+                found = find(top)
+                read_file = read(found, found.files[0])
+        finally:
+            (top / "folder").chmod(0o700)
+    [folder] = found.problems
+    assert str(folder) == "folder: cannot be read: Permission denied"
+    assert not found.is_complete
+    assert str(read_file) == "a.yaml: cannot be read: Permission denied"
 
 
 def test_names_that_are_no_text_are_shown_escaped(tmp_path: Path) -> None:
