@@ -13,13 +13,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mqops import __version__
 from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.load import CONNECTIONS, Load, generator, post
 from benchmarks.report import Row, compare
 from benchmarks.stack import Stack, running
+from mqops import __version__
 
 BAR = 0.4
 PEER_STREAM = "benchmark:webdis"

@@ -3,7 +3,10 @@
     source → load → validate → rules → desired ─┐
                                     observe ────┴→ diff → plan → apply → history
 
-``load``, ``validate``, ``rules``, ``desired``, ``diff``, ``plan`` and ``render`` are pure: they import no driver, no
-clock and no environment; what they need comes in as an argument. Only ``observe``, ``apply`` and ``store`` touch the
-stores.
+    manifests  what is declared: read, checked, completed
+    planning   what is to be done about it: pure, values in and values out
+    stores     PostgreSQL and Redis: observing, writing, locks, migrations, the installation's stamp
+    apply      carries a plan out;  pipeline  the whole way;  upkeep, loop  again and again, while it watches
+
+``manifests`` and ``planning`` import no driver, no clock and no environment: what they need comes in as an argument.
 """

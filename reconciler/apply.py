@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from mqops.model import Identity
-from reconciler import provision, target
-from reconciler.change import Action, Change
-from reconciler.dependents import dependents
-from reconciler.history import Author
-from reconciler.plan import Plan
-from reconciler.provision import Progress
+from reconciler.planning import target
+from reconciler.planning.change import Action, Change
+from reconciler.planning.dependents import dependents
+from reconciler.planning.plan import Plan
+from reconciler.planning.target import Step, Target, target_of
 from reconciler.state import Observed
-from reconciler.store import Batch, commit, note_moved
-from reconciler.stores import Stores, translated
-from reconciler.target import Step, Target, target_of
+from reconciler.stores import Stores, provision, translated
+from reconciler.stores.history import Author
+from reconciler.stores.provision import Progress
+from reconciler.stores.store import Batch, commit, note_moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import watchfiles
 
 from mqops.errors import ConfigurationError, MqopsError
 from mqops.keys import Keyspace
-from reconciler import instance
+from reconciler.stores import instance
 from reconciler.upkeep import Upkeep, Verdict
 
 _QUIET_MS = 200

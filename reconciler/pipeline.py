@@ -12,17 +12,16 @@ from pathlib import Path
 from mqops.errors import ConfigurationError, Conflict
 from mqops.model import SourceSpec
 from mqops.settings import Settings
-from reconciler import instance, lock, migrate
 from reconciler.apply import Report, apply
-from reconciler.check import Checked, check
 from reconciler.garbage import without_garbage_collection
-from reconciler.history import Author
-from reconciler.observe import observe
-from reconciler.plan import Plan, plan
-from reconciler.problem import Problem
-from reconciler.provision import Progress
+from reconciler.manifests.check import Checked, check
+from reconciler.manifests.problem import Problem
+from reconciler.planning.plan import Plan, plan
 from reconciler.state import Observed
-from reconciler.stores import Stores, translated
+from reconciler.stores import Stores, instance, lock, migrate, translated
+from reconciler.stores.history import Author
+from reconciler.stores.observe import observe
+from reconciler.stores.provision import Progress
 
 LOCK_TIMEOUT_SECONDS = 10.0
 """How long an apply waits for another to finish, unless it is told otherwise."""

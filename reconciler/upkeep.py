@@ -14,8 +14,7 @@ from pathlib import Path
 from mqops.errors import ConfigurationError, MqopsError
 from mqops.settings import Settings
 from reconciler.apply import Report
-from reconciler.change import Action, Change
-from reconciler.check import Checked
+from reconciler.manifests.check import Checked
 from reconciler.pipeline import (
     ManifestsRejected,
     Planned,
@@ -24,8 +23,9 @@ from reconciler.pipeline import (
     check_manifests,
     plan_manifests,
 )
-from reconciler.plan import Plan, hold_back
-from reconciler.render import value_text
+from reconciler.planning.change import Action, Change
+from reconciler.planning.plan import Plan, hold_back
+from reconciler.planning.render import value_text
 from reconciler.stores import Stores
 
 OpenStores = Callable[[], AbstractContextManager[Stores]]

@@ -22,7 +22,7 @@ from redis import Redis
 from mqops.embedded.directory import StateDirectory, open_state_directory
 from mqops.embedded.postgres import postgres_url, start_postgres
 from mqops.embedded.valkey import start_valkey, valkey_url
-from reconciler.migrate import migrate
+from reconciler.stores.migrate import migrate
 
 _FOR_TESTS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 

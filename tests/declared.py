@@ -7,8 +7,8 @@ from uuid import UUID, uuid5
 
 from mqops.keys import Keyspace, bucket_of
 from mqops.model import KINDS, Identity, SourceSpec
-from reconciler.live import subscription_meta, topic_meta
-from reconciler.placement import STORED, Placement
+from reconciler.planning.live import subscription_meta, topic_meta
+from reconciler.planning.placement import STORED, Placement
 from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed, Origin, Resource
 
 ROOT = "platform"

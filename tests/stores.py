@@ -10,12 +10,12 @@ from declared import SOURCES
 from redis import Redis
 
 from mqops.keys import Keyspace
-from reconciler import instance
 from reconciler.apply import Report, apply
-from reconciler.history import Author
-from reconciler.observe import observe
-from reconciler.plan import Plan, plan
+from reconciler.planning.plan import Plan, plan
 from reconciler.state import Resource
+from reconciler.stores import instance
+from reconciler.stores.history import Author
+from reconciler.stores.observe import observe
 
 TESTER = Author("tester@here", "apply")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mqops.settings import Settings
-from reconciler.check import Checked, check
-from reconciler.load import Loaded, load
-from reconciler.validate import Declared, Rejected, validate
+from reconciler.manifests.check import Checked, check
+from reconciler.manifests.load import Loaded, load
+from reconciler.manifests.validate import Declared, Rejected, validate
 
 DIGESTS = tuple(f"{number:064x}" for number in range(16))
 

@@ -17,7 +17,7 @@ from mqops.embedded.running import find_running
 from mqops.errors import BrokerNotAvailable, ConfigurationError
 from mqops.keys import Keyspace
 from mqops.settings import Settings, settings_from
-from reconciler import doctor
+from reconciler.stores import doctor
 
 _CONNECT_SECONDS = 5
 

@@ -36,7 +36,7 @@ from mqops.errors import BrokerNotAvailable, ConfigurationError
 from mqops.keys import Keyspace
 from mqops.settings import Settings
 from mqops.streams import Streams, Sweeper
-from reconciler.instance import Instance, agree, read_broker, read_database
+from reconciler.stores.instance import Instance, agree, read_broker, read_database
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, settings: Settings, instance: Instance) -> None:
         self.settings = settings
         self.instance = instance
+        self.master = os.getpid()
         super().__init__()
 
     def load_config(self) -> None:
@@ -130,19 +131,19 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> "falcon.asgi.App[Any, Any]":
         """Called in each worker, after the fork."""
-        return create_service(self.settings, self.instance.installation)
+        return create_service(self.settings, self.instance.installation, self.master)
 
 
-def create_service(settings: Settings, installation: str) -> "falcon.asgi.App[Any, Any]":
-    """The ASGI application of one process, whose parts start and stop with its lifespan. Raises
-    ``ConfigurationError`` when a store is not named."""
+def create_service(settings: Settings, installation: str, master: int | None = None) -> "falcon.asgi.App[Any, Any]":
+    """The ASGI application of one process, whose parts start and stop with its lifespan; the process ends when
+    ``master``, its parent, does. Raises ``ConfigurationError`` when a store is not named."""
     if settings.database_url is None or settings.redis_url is None:
         raise ConfigurationError("set DATABASE_URL and REDIS_URL, or let `mqops up` start servers and this service")
     streams = Streams.open(settings.redis_url, Keyspace(settings.redis_key_prefix), installation, name="serve")
     feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / SNAPSHOT)
     monitor = HealthMonitor(streams, feed, settings.health_check_interval_seconds)
     sweeper = Sweeper(streams, _partitions(feed), settings.health_check_interval_seconds)
-    return create_app(streams, feed, monitor, settings, _Life(streams, feed, monitor, sweeper))
+    return create_app(streams, feed, monitor, settings, _Life(streams, feed, monitor, sweeper, master))
 
 
 def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]]]:
@@ -153,15 +154,19 @@ def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]
 class _Life:
     """Starts and stops a worker's parts, in the loop that they run in."""
 
-    def __init__(self, streams: Streams, feed: CatalogFeed, monitor: HealthMonitor, sweeper: Sweeper) -> None:
+    def __init__(
+        self, streams: Streams, feed: CatalogFeed, monitor: HealthMonitor, sweeper: Sweeper, master: int | None
+    ) -> None:
         self._streams = streams
         self._feed = feed
         self._monitor = monitor
         self._sweeper = sweeper
+        self._master = master
         self._watch: asyncio.Task[None] | None = None
 
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
-        self._watch = asyncio.create_task(_watch_parent(os.getppid()), name="parent watch")
+        if self._master is not None:
+            self._watch = asyncio.create_task(_watch_parent(self._master), name="parent watch")
         await self._feed.start()
         await self._streams.start()
         self._sweeper.start()

@@ -37,11 +37,11 @@ from mqops.embedded.supervisor import Supervisor
 from mqops.embedded.valkey import start_valkey, valkey_url
 from mqops.errors import ConfigurationError
 from mqops.settings import Settings, settings_from
-from reconciler.migrate import migrate
-from reconciler.observe import observe_rows
+from reconciler.manifests.secrets import secret_files
 from reconciler.pipeline import ManifestsRejected, apply_manifests, author_of, check_manifests
-from reconciler.secrets import secret_files
 from reconciler.state import Resource
+from reconciler.stores.migrate import migrate
+from reconciler.stores.observe import observe_rows
 
 _READY_SECONDS = 120.0
 _TICK_SECONDS = 0.2

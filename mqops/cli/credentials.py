@@ -89,8 +89,8 @@ def _expiry(text: str) -> str:
 
 def _require_valid(manifest: str) -> None:
     """Raises ``ConfigurationError`` for names that no manifest could have."""
-    from reconciler.load import load
-    from reconciler.validate import Rejected, validate
+    from reconciler.manifests.load import load
+    from reconciler.manifests.validate import Rejected, validate
 
     [document] = load("", manifest.encode()).documents
     result = validate(document, {})

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from reconciler.doctor import Finding
+    from reconciler.stores.doctor import Finding
 
 _STYLES = {"ok": "green", "bad": "bold red", "unknown": "yellow"}
 

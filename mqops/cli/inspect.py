@@ -36,7 +36,7 @@ def get(
     """List what is applied, with live numbers of topics, queues and subscriptions."""
     from mqops.bootstrap.control import current_settings, open_stores
     from mqops.cli.shown import print_items
-    from reconciler.inventory import read_items
+    from reconciler.stores.inventory import read_items
 
     chosen = _kind(kind)
     wanted = None if name is None else _identity(chosen, name, tenant)
@@ -67,7 +67,7 @@ def describe(
     """Show all about one resource: its settings, what belongs to it, its partitions and positions, its history."""
     from mqops.bootstrap.control import current_settings, open_stores
     from mqops.cli.shown import details_json, print_details
-    from reconciler.inventory import read_details
+    from reconciler.stores.inventory import read_details
 
     chosen = _kind(kind)
     identity = _identity(chosen, name, tenant)

@@ -12,7 +12,7 @@ def migrate() -> None:
     """Apply the migrations that are pending and establish the installation."""
     # Drivers are imported here, as in every command: the others should not wait for them.
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler import instance, migrate
+    from reconciler.stores import instance, migrate
 
     settings = current_settings()
     with open_stores(settings) as stores:

@@ -17,7 +17,7 @@ from mqops.errors import ConfigurationError
 if TYPE_CHECKING:
     from reconciler.apply import Report
     from reconciler.pipeline import Planned
-    from reconciler.plan import Plan
+    from reconciler.planning.plan import Plan
 
 _STYLES = {
     "create": "green",
@@ -146,7 +146,7 @@ def _showing(working: Status, directory: Path, output: Literal["text", "json"]) 
 
 
 def _show(found: "Plan", directory: Path, output: Literal["text", "json"]) -> None:
-    from reconciler.render import as_json, text_lines
+    from reconciler.planning.render import as_json, text_lines
 
     if output == "json":
         typer.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False))
@@ -158,7 +158,7 @@ def _show(found: "Plan", directory: Path, output: Literal["text", "json"]) -> No
 
 def _tell(report: "Report", found: "Plan", output: Literal["text", "json"]) -> None:
     if output == "json":
-        from reconciler.render import as_json
+        from reconciler.planning.render import as_json
 
         failed = [{"resource": str(it.identity), "action": it.action, "message": it.message} for it in report.failed]
         answer = {"revision": report.revision, "failed": failed, "plan": as_json(found)}

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from mqops.model import Identity, Kind
-from reconciler.fields import leaves
-from reconciler.history import Entry
-from reconciler.inventory import Details, Item, Partition
-from reconciler.problem import printable
-from reconciler.render import value_text
+from reconciler.manifests.problem import printable
+from reconciler.planning.fields import leaves
+from reconciler.planning.render import value_text
+from reconciler.stores.history import Entry
+from reconciler.stores.inventory import Details, Item, Partition
 
 _NUMBERS = {"messages": "MESSAGES", "backlog": "BACKLOG", "deadLettered": "DEAD-LETTERED", "lost": "LOST"}
 _MOST_LISTED = 20

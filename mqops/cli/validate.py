@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from reconciler.check import Checked
+    from reconciler.manifests.check import Checked
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def validate(
     """
     # Imported here, as everywhere: the other commands should not wait for the model and the YAML parser.
     from mqops.settings import settings_from
-    from reconciler.check import check
+    from reconciler.manifests.check import check
 
     with Console(stderr=True).status("checking"):
         checked = check(directory, settings_from(os.environ))

@@ -25,13 +25,13 @@ from mqops.errors import Conflict
 from mqops.keys import bucket_of
 from mqops.streams import Lane, Stored
 from reconciler import apply as apply_module
-from reconciler import lock, provision
 from reconciler.apply import apply
-from reconciler.change import Action, Reason
-from reconciler.history import Author, changes_of
-from reconciler.observe import observe
-from reconciler.plan import plan
+from reconciler.planning.change import Action, Reason
+from reconciler.planning.plan import plan
 from reconciler.state import Resource
+from reconciler.stores import lock, provision
+from reconciler.stores.history import Author, changes_of
+from reconciler.stores.observe import observe
 
 ORDERS = topic("orders", partitions=2)
 BILLING = subscription("billing", "orders", startFrom="earliest")

@@ -16,10 +16,10 @@ from mqops.bootstrap.control import open_redis, open_stores
 from mqops.embedded.directory import open_state_directory
 from mqops.embedded.valkey import start_valkey, valkey_url
 from mqops.settings import Settings
-from reconciler import instance
 from reconciler.loop import Watch
-from reconciler.observe import observe
 from reconciler.state import LiveSubscription, Observed
+from reconciler.stores import instance
+from reconciler.stores.observe import observe
 from reconciler.upkeep import Upkeep, Verdict
 
 TENANT = "apiVersion: mqops/v1\nkind: Tenant\nmetadata: {name: acme}\nspec: {}\n"

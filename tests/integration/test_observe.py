@@ -10,8 +10,8 @@ from stores import Opened, applied, opened, uid
 
 from mqops.errors import BrokerNotAvailable, ConfigurationError
 from mqops.keys import Keyspace, bucket_of
-from reconciler.observe import observe
 from reconciler.state import Lost
+from reconciler.stores.observe import observe
 
 ORDERS = topic("orders", partitions=2)
 BILLING = subscription("billing", "orders", startFrom="earliest")

@@ -12,8 +12,8 @@ from mqops.bootstrap.control import current_settings, examine_stores, open_store
 from mqops.errors import BrokerNotAvailable, ConfigurationError
 from mqops.keys import Keyspace
 from mqops.settings import Settings
-from reconciler import instance, migrate
-from reconciler.migrate import AppliedMigration, Migration, pending
+from reconciler.stores import instance, migrate
+from reconciler.stores.migrate import AppliedMigration, Migration, pending
 
 KEYS = Keyspace("mq:")
 

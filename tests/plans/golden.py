@@ -23,8 +23,8 @@ import declared
 
 from mqops.model import Identity
 from mqops.settings import Settings
-from reconciler.check import check
-from reconciler.plan import Plan, plan
+from reconciler.manifests.check import check
+from reconciler.planning.plan import Plan, plan
 from reconciler.state import Lost, Observed, Origin, Resource
 
 CASES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/observed.json"))

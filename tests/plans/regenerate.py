@@ -9,7 +9,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from golden import CASES, folder_of, plan_of  # noqa: E402
 
-from reconciler.render import as_json, text  # noqa: E402
+from reconciler.planning.render import as_json, text  # noqa: E402
 
 for case in sys.argv[1:] or CASES:
     plan = plan_of(case)

@@ -8,9 +8,9 @@ import json
 import pytest
 from golden import CASES, folder_of, plan_of
 
-from reconciler.change import Action, Reason
-from reconciler.refusals import Obstacle
-from reconciler.render import as_json, text
+from reconciler.planning.change import Action, Reason
+from reconciler.planning.refusals import Obstacle
+from reconciler.planning.render import as_json, text
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -12,7 +12,7 @@ from trees import checked, manifest, together
 from mqops.expressions import compile_filter
 from mqops.model import Identity
 from mqops.settings import Settings
-from reconciler.check import check
+from reconciler.manifests.check import check
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 

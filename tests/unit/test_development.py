@@ -16,7 +16,7 @@ from mqops.embedded.logs import LogFollower, is_trouble
 from mqops.errors import ConfigurationError
 from mqops.model import Identity
 from mqops.settings import settings_from
-from reconciler.secrets import secret_files
+from reconciler.manifests.secrets import secret_files
 from reconciler.state import Origin, Resource
 
 

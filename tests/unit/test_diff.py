@@ -20,8 +20,8 @@ from declared import (
 )
 
 from mqops.model import Identity, SourceSpec
-from reconciler.change import Action, Change, FieldChange, Reason
-from reconciler.diff import diff
+from reconciler.planning.change import Action, Change, FieldChange, Reason
+from reconciler.planning.diff import diff
 from reconciler.state import LiveTopic, Lost, Observed, Origin, Resource
 
 ORDERS = topic("orders", partitions=2)

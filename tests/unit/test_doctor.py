@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mqops.errors import ConfigurationError
-from reconciler.doctor import Facts, Finding, PostgresFacts, RedisFacts, examine, refuse_known_bad
-from reconciler.instance import Instance, agree
+from reconciler.stores.doctor import Facts, Finding, PostgresFacts, RedisFacts, examine, refuse_known_bad
+from reconciler.stores.instance import Instance, agree
 
 STAMP = Instance("6f0d3c1e-9f6e-4f57-8b6e-0a3a3c1f2b11", "default")
 REDIS = RedisFacts("Redis", "7.0.15", "yes", "everysec", "noeviction", 0.01, STAMP)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import loaded
 
-from reconciler.load import MAX_FILE_BYTES, load, places_of
-from reconciler.problem import Rule
-from reconciler.scalars import plain_value
+from reconciler.manifests.load import MAX_FILE_BYTES, load, places_of
+from reconciler.manifests.problem import Rule
+from reconciler.manifests.scalars import plain_value
 
 
 def told(text: str | bytes) -> list[str]:

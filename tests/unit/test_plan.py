@@ -19,10 +19,10 @@ from declared import (
 )
 
 from mqops.model import Identity, SourceSpec
-from reconciler.change import Action
-from reconciler.placement import Leftover
-from reconciler.plan import Plan, plan
-from reconciler.refusals import Obstacle
+from reconciler.planning.change import Action
+from reconciler.planning.placement import Leftover
+from reconciler.planning.plan import Plan, plan
+from reconciler.planning.refusals import Obstacle
 from reconciler.state import Lost, Observed, Origin, Resource
 
 ORDERS = topic("orders", partitions=4)

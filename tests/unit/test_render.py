@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from declared import SOURCES, dead_letters, implied, managed, observed, respecified, subscription, tenant, topic
 
-from reconciler.plan import plan
-from reconciler.render import as_json, footer, text, text_lines, value_text
+from reconciler.planning.plan import plan
+from reconciler.planning.render import as_json, footer, text, text_lines, value_text
 from reconciler.state import Observed, Origin
 
 ORDERS = topic("orders", partitions=4)

@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 from trees import DIGESTS, loaded, manifest, validated
 
 from mqops.model import KINDS
-from reconciler.load import load
-from reconciler.schema import kind_schema, main, schemas
-from reconciler.validate import Declared, Rejected
+from reconciler.manifests.load import load
+from reconciler.manifests.schema import kind_schema, main, schemas
+from reconciler.manifests.validate import Declared, Rejected
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "manifests").rglob("*.yaml"))

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from trees import tree
 
-from reconciler.load import MAX_FILE_BYTES
-from reconciler.problem import Problem
-from reconciler.source import find, read
+from reconciler.manifests.load import MAX_FILE_BYTES
+from reconciler.manifests.problem import Problem
+from reconciler.manifests.source import find, read
 
 
 def test_files_come_in_the_order_of_their_names_and_hidden_ones_not_at_all(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from trees import DIGESTS, loaded, manifest, validated
 
 from mqops.model import KINDS, Identity
-from reconciler.validate import Declared, Rejected, validate
+from reconciler.manifests.validate import Declared, Rejected, validate
 
 
 def told(text: str, **variables: str) -> list[str]:

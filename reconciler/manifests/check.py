@@ -1,0 +1,113 @@
+"""The reconciler's front as one step: a directory of manifests into what is desired, or everything wrong with it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mqops.model import Identity, SourceSpec
+from mqops.settings import Settings
+from reconciler.garbage import without_garbage_collection
+from reconciler.manifests import authority as sources
+from reconciler.manifests.authority import Authority, authority_of
+from reconciler.manifests.desired import desired
+from reconciler.manifests.finding import Finding, located
+from reconciler.manifests.load import load
+from reconciler.manifests.problem import Problem
+from reconciler.manifests.rules import RULES, Declarations
+from reconciler.manifests.source import Tree, find, read
+from reconciler.manifests.validate import Declared, Rejected, validate
+from reconciler.state import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A directory of manifests after all checks."""
+
+    resources: tuple[Resource, ...]
+    """What is desired, in the order of applying; empty when there are problems, so that none is applied by half."""
+    problems: tuple[Problem, ...]
+    """All of them, over all files, by place."""
+    sources: Mapping[str, SourceSpec]
+    """The Sources by name; without a ``sources.yaml`` the one called ``default``."""
+    declared: int
+    """How many resources the manifests declare, those not counted that others imply."""
+    files: int
+    """How many manifest files there are."""
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What the files say, as far as they can be read."""
+
+    declared: list[Declared] = field(default_factory=list)
+    rejected: set[Identity] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    is_complete: bool = True
+
+
+def check(directory: Path, settings: Settings) -> Checked:
+    """Reads every manifest below ``directory`` and checks it by itself and with the others.
+
+    Raises nothing for anything that the directory may hold; what is wrong is in ``problems``.
+    """
+    with without_garbage_collection():
+        return _check(directory, settings)
+
+
+def _check(directory: Path, settings: Settings) -> Checked:
+    tree = find(directory)
+    contents = _read(tree, settings.manifest_variables)
+    authority = authority_of(contents.declared, tree.files)
+    findings = located(_findings(tree, contents, authority))
+    problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *findings]
+    resources: tuple[Resource, ...] = ()
+    if not problems:
+        owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
+        resources = desired(contents.declared, lambda one: owners[one.document.file], settings)
+    return Checked(
+        resources=resources,
+        problems=tuple(sorted(set(problems))),
+        sources=authority.sources,
+        declared=len(contents.declared),
+        files=len(tree.files),
+    )
+
+
+def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
+    contents = _Contents(is_complete=tree.is_complete)
+    for file in tree.files:
+        data = read(tree, file)
+        if isinstance(data, Problem):
+            contents.problems.append(data)
+            contents.is_complete = False
+            continue
+        loaded = load(file.name, data)
+        contents.problems += loaded.problems
+        contents.broken += loaded.broken
+        for document in loaded.documents:
+            result = validate(document, variables)
+            if isinstance(result, Rejected):
+                contents.problems += result.problems
+                if result.identity is None:
+                    contents.broken.append(document.text)
+                else:
+                    contents.rejected.add(result.identity)
+            else:
+                contents.declared.append(result)
+    return contents
+
+
+def _findings(tree: Tree, contents: _Contents, authority: Authority) -> Iterator[Finding]:
+    yield from sources.misplaced(contents.declared)
+    yield from sources.unusable(contents.declared, tree.folders, tree.files)
+    yield from sources.unauthorized(authority, contents.declared)
+    declarations = Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete)
+    for rule in RULES:
+        yield from rule(declarations)
+
+
+def _ungoverned(tree: Tree, contents: _Contents, authority: Authority) -> Iterator[Problem]:
+    """Nothing is said of files without a Source while it is unclear which Sources there are."""
+    if all(problem.file != sources.SOURCES_FILE for problem in contents.problems):
+        yield from sources.ungoverned(authority, tree.files)

@@ -1,0 +1,196 @@
+"""What no manifest can show wrong by itself: duplicates, references, dead letters, credentials, secrets. Pure.
+
+Each rule is a small function from everything declared to what it finds.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mqops.model import KINDS, Identity, environment_prefix
+from reconciler.manifests.deadletters import SUFFIX, DeadLetters, dead_letters, topic_of
+from reconciler.manifests.finding import Finding
+from reconciler.manifests.problem import Rule
+from reconciler.manifests.validate import Declared
+
+_LONGEST_NAME = 200
+_NAMES = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """Everything that is declared, and what is known of what could not be read."""
+
+    declared: Sequence[Declared]
+    rejected: Collection[Identity] = frozenset()
+    """What documents that are not valid were going to declare: that it is missing is no news."""
+    broken: Sequence[str] = ()
+    """Texts that could not be read: whatever they name, they may declare."""
+    is_complete: bool = True
+    """False when files could not be read at all, so that anything may be declared."""
+
+    @cached_property
+    def by_identity(self) -> dict[Identity, Declared]:
+        return {one.identity: one for one in reversed(self.declared)}
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        return dead_letters(self.declared)
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str], list[str]]:
+        found: dict[tuple[str, str], list[str]] = {}
+        for kind, tenant, name in self.by_identity.keys() | self.dead_letters.topics.keys():
+            found.setdefault((kind, tenant), []).append(name)
+        return found
+
+    @cached_property
+    def _possible(self) -> frozenset[str]:
+        return frozenset(name for text in self.broken for name in _NAMES.findall(text))
+
+    def of_kind(self, *kinds: str) -> Iterator[tuple[Declared, Any]]:
+        """Everything of ``kinds``, each with its spec."""
+        return ((one, one.spec) for one in self.declared if one.identity.kind in kinds)
+
+    def names(self, kind: str, tenant: str) -> list[str]:
+        """What there is of ``kind`` in ``tenant``, implied dead-letter topics included."""
+        return self._names.get((kind, tenant), [])
+
+    def is_missing(self, identity: Identity) -> bool:
+        """Whether nothing declares or implies ``identity``, as far as can be told."""
+        if identity in self.by_identity or identity in self.rejected or identity in self.dead_letters.topics:
+            return False
+        return self.is_complete and not {identity.name, identity.name.removesuffix(SUFFIX)} & self._possible
+
+
+def duplicates(declarations: Declarations) -> Iterator[Finding]:
+    """The same thing declared twice; topics and queues count as the same."""
+    first: dict[Identity, Declared] = {}
+    for one in declarations.declared:
+        kind, tenant, name = one.identity
+        other = first.setdefault(Identity("Topic" if kind == "Queue" else kind, tenant, name), one)
+        if other is one:
+            continue
+        message = f"{one.identity} is declared twice; the first is at {other.origin}"
+        if other.identity.kind != kind:
+            message = f"{other.identity} at {other.origin} has this name, and topics and queues share their names"
+        yield Finding(one.document, ("metadata", "name"), message, Rule.DUPLICATE)
+
+
+def tenants(declarations: Declarations) -> Iterator[Finding]:
+    """Things of tenants that are not declared."""
+    for one in declarations.declared:
+        tenant = one.identity.tenant
+        if KINDS[one.identity.kind].has_tenant and declarations.is_missing(Identity("Tenant", "", tenant)):
+            names = declarations.names("Tenant", "")
+            message = f"there is no Tenant {tenant}"
+            yield Finding(one.document, ("metadata", "tenant"), message, Rule.REFERENCE, name=tenant, candidates=names)
+
+
+def handlers(declarations: Declarations) -> Iterator[Finding]:
+    """Subscriptions to be delivered to handlers that are not declared."""
+    for one, spec in declarations.of_kind("Subscription"):
+        tenant = one.identity.tenant
+        if spec.handler is not None and declarations.is_missing(Identity("Handler", tenant, spec.handler)):
+            message, names = f"{tenant} has no Handler {spec.handler}", declarations.names("Handler", tenant)
+            path = ("spec", "handler")
+            yield Finding(one.document, path, message, Rule.REFERENCE, name=spec.handler, candidates=names)
+
+
+def topics(declarations: Declarations) -> Iterator[Finding]:
+    """Subscriptions to topics that are not there, to queues, and to what other tenants do not share."""
+    declared = declarations.of_kind("Topic")
+    public = {f"{topic.identity.tenant}/{topic.identity.name}" for topic, spec in declared if spec.public}
+    for one, spec in declarations.of_kind("Subscription"):
+        tenant, path = one.identity.tenant, ("spec", "topic")
+        topic = topic_of(tenant, spec.topic)
+        reference = f"{topic.tenant}/{topic.name}"
+        if topic.tenant != tenant:
+            is_hidden = topic in declarations.by_identity or declarations.is_missing(topic)
+            if is_hidden and reference not in public:
+                message = f"there is no topic {reference} that {tenant} may read"
+                yield Finding(one.document, path, message, Rule.REFERENCE, name=reference, candidates=public)
+        elif Identity("Queue", tenant, topic.name) in declarations.by_identity:
+            message = f"{topic.name} is a Queue, which has the one subscription it implies: declare a Topic instead"
+            yield Finding(one.document, path, message, Rule.REFERENCE)
+        elif declarations.is_missing(topic) and Identity("Queue", tenant, topic.name) not in declarations.rejected:
+            message, names = f"{tenant} has no Topic {topic.name}", declarations.names("Topic", tenant)
+            yield Finding(one.document, path, message, Rule.REFERENCE, name=topic.name, candidates=names)
+
+
+def implied_subscriptions(declarations: Declarations) -> Iterator[Finding]:
+    """Subscriptions with the name of one that a queue implies."""
+    for one, _ in declarations.of_kind("Subscription"):
+        queue = Identity("Queue", one.identity.tenant, one.identity.name)
+        if queue in declarations.by_identity:
+            message = f"{queue} implies a Subscription of this name: choose another"
+            yield Finding(one.document, ("metadata", "name"), message, Rule.DUPLICATE)
+
+
+def dead_letter_topics(declarations: Declarations) -> Iterator[Finding]:
+    """Dead letters that would go where they cannot stay."""
+    for one, spec in declarations.of_kind("Subscription", "Queue"):
+        message = _dead_letter_fault(declarations, one, spec)
+        if message:
+            yield Finding(one.document, ("spec", "deadLetter"), message, Rule.DEAD_LETTER)
+
+
+def _dead_letter_fault(declarations: Declarations, one: Declared, spec: Any) -> str:
+    kind, tenant, name = one.identity
+    topic = topic_of(tenant, spec.topic) if kind == "Subscription" else one.identity
+    target = declarations.dead_letters.of[Identity("Subscription", tenant, name)]
+    if spec.dead_letter is not None and spec.dead_letter == topic.name and topic.tenant == tenant:
+        return f"{topic.name} is what this reads: dead letters go to another topic"
+    if target is None:
+        end = f"{topic.name} takes dead letters, and what fails there has none of its own: leave deadLetter out"
+        return end if spec.dead_letter is not None else ""
+    if Identity("Queue", tenant, target.name) in declarations.by_identity:
+        return f"{target.name} is a Queue, and dead letters go to a Topic: name another"
+    if len(target.name) > _LONGEST_NAME:
+        return f"{target.name} would be longer than {_LONGEST_NAME} characters: name another topic for dead letters"
+    return ""
+
+
+def credentials(declarations: Declarations) -> Iterator[Finding]:
+    """A key that stands for two principals, or twice for one."""
+    first: dict[str, tuple[Declared, int]] = {}
+    for one, spec in declarations.of_kind("Credential"):
+        for index, key in enumerate(spec.keys):
+            other, position = first.setdefault(key.sha256, (one, index))
+            if (other, position) == (one, index):
+                continue
+            whose = "this Credential" if other is one else f"{other.identity} at {other.origin}"
+            message = f"the same key is in {whose}: make a new one with `mqops credentials create`"
+            yield Finding(one.document, ("spec", "keys", index, "sha256"), message, Rule.CREDENTIAL)
+
+
+def secrets(declarations: Declarations) -> Iterator[Finding]:
+    """References to environment variables that are not the tenant's. (Files need no rule: each tenant has a folder.)"""
+    prefixes = {tenant: environment_prefix(tenant) for tenant in declarations.names("Tenant", "")}
+    for one, spec in declarations.of_kind("Handler"):
+        reference = spec.http.signing_secret
+        if reference is None or reference.env is None:
+            continue
+        own = environment_prefix(one.identity.tenant)
+        others = (prefix for tenant, prefix in prefixes.items() if tenant != one.identity.tenant)
+        if not reference.env.startswith(own):
+            message = f"{one.identity.tenant} may use the environment variables {own}… only"
+        elif any(reference.env.startswith(other) and len(other) >= len(own) for other in others):
+            message = f"{reference.env} may be another tenant's: choose a name that only {own} begins"
+        else:
+            continue
+        yield Finding(one.document, ("spec", "http", "signingSecret", "env"), message, Rule.SECRET)
+
+
+RULES: tuple[Callable[[Declarations], Iterable[Finding]], ...] = (
+    duplicates,
+    tenants,
+    handlers,
+    topics,
+    implied_subscriptions,
+    dead_letter_topics,
+    credentials,
+    secrets,
+)

@@ -1,0 +1,80 @@
+"""The difference between what is desired and what is there, as changes in the order they are to be made. Pure.
+
+Resources are matched by identity. Only what the loaded sources own is compared or removed: the rest of the catalog is
+not theirs to judge. Nothing is decided here: whether a change may happen is ``refusals``' to say.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from mqops.model import KINDS, SourceSpec
+from reconciler.planning.change import Action, Change, Reason
+from reconciler.planning.drift import drift_of
+from reconciler.planning.fields import field_changes, is_same
+from reconciler.planning.placement import Placement, placement_of
+from reconciler.state import Applied, Observed, Resource
+
+
+def diff(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, SourceSpec]) -> tuple[Change, ...]:
+    """Everything to do so that ``observed`` becomes ``desired``: first creates, updates and repairs in the order that
+    kinds build on each other, then deletes in reverse. ``sources`` are the loaded ones, by name."""
+    wanted = {resource.identity: resource for resource in desired}
+    placement = placement_of(observed, wanted)
+    changes: list[Change] = []
+    for identity, resource in wanted.items():
+        applied = observed.applied.get(identity)
+        if applied is None:
+            changes.append(_appears(resource, observed, placement))
+        elif is_same(applied.resource, resource):
+            changes.extend(_repair(applied, resource, observed, placement))
+        else:
+            changes.append(_update(applied, resource))
+    for identity, applied in observed.applied.items():
+        source = sources.get(applied.resource.managed_by)
+        if identity in wanted or source is None:
+            continue
+        if source.prune:
+            changes.append(Change(Action.DELETE, Reason.REMOVED, applied.resource, applied, applied.uid, 0))
+        else:
+            changes.extend(_repair(applied, applied.resource, observed, placement))
+    return tuple(sorted(changes, key=_order))
+
+
+def _order(change: Change) -> tuple[bool, int, str, str]:
+    is_delete = change.action is Action.DELETE
+    order = KINDS[change.identity.kind].order
+    return is_delete, -order if is_delete else order, change.identity.tenant, change.identity.name
+
+
+def _appears(resource: Resource, observed: Observed, placement: Placement) -> Change:
+    uid = placement.uids.get(resource.identity)
+    lost = observed.lost.get(resource.identity)
+    if lost is not None:
+        action, reason = Action.REPAIR, Reason.ROW_MISSING
+    elif uid is not None:
+        action, reason = Action.CREATE, Reason.STRAY_FOUND
+    else:
+        action, reason = Action.CREATE, Reason.DECLARED
+    known = max(0 if lost is None else lost.generation, _live_generation(uid, observed))
+    return Change(action, reason, resource, None, uid, known + 1)
+
+
+def _live_generation(uid: str | None, observed: Observed) -> int:
+    """The least generation that Redis accepts of a topic's publishers; a new row must not stay below it."""
+    live = observed.topics.get(uid or "")
+    minimum = "" if live is None else live.meta.get("min_generation", "")
+    return int(minimum) if minimum.isdecimal() else 0
+
+
+def _update(applied: Applied, resource: Resource) -> Change:
+    before = applied.resource
+    reason = Reason.CHANGED if before.managed_by == resource.managed_by else Reason.HANDED_OVER
+    generation = applied.generation + (before.spec != resource.spec)
+    fields = field_changes(before, resource)
+    return Change(Action.UPDATE, reason, resource, applied, applied.uid, generation, fields)
+
+
+def _repair(applied: Applied, resource: Resource, observed: Observed, placement: Placement) -> list[Change]:
+    drift = drift_of(applied, observed, placement)
+    if drift is None:
+        return []
+    return [Change(Action.REPAIR, drift.reason, resource, applied, applied.uid, applied.generation, drift.fields)]

@@ -1,0 +1,100 @@
+"""The plan: what an apply will do, what it will not and why. Pure data, made from values alone.
+
+A plan made right after an apply that went through is empty, whatever moved about within the manifests.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from mqops.model import SourceSpec
+from reconciler.planning.change import Action, Change
+from reconciler.planning.dependents import dependents
+from reconciler.planning.diff import diff
+from reconciler.planning.placement import Leftover, leftovers
+from reconciler.planning.refusals import Refusal, refuse
+from reconciler.state import Observed, Origin, Resource
+
+NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes in the order they are made."""
+
+    changes: tuple[Change, ...]
+    refused: tuple[Refusal, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    """What interrupted deletes left on Redis, removed with the next apply."""
+    moved: tuple[tuple[str, Origin], ...] = ()
+    """Uids of what stands elsewhere in the manifests than before: noted by an apply, but no change."""
+    others: int = 0
+    """How many resources of the catalog belong to owners that are not loaded, and are left alone."""
+    revision: int = 0
+    """The catalog's, when the plan was made: an apply refuses to work on another."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether an apply would change nothing that anyone could notice."""
+        return not self.changes and not self.leftovers
+
+    def count(self, action: Action) -> int:
+        return sum(change.action is action for change in self.changes)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Number of changes by action."""
+        return {action.value: self.count(action) for action in Action}
+
+
+def plan(
+    desired: Iterable[Resource],
+    observed: Observed,
+    sources: Mapping[str, SourceSpec],
+    taken: Mapping[str, SourceSpec] = NOTHING_TAKEN,
+) -> Plan:
+    """What turns ``observed`` into ``desired``, within what ``sources`` (the loaded ones, by name) own. What ``taken``
+    sources own, which are not loaded, is handed over where it is desired, and deleted where it is not."""
+    sources = {**sources, **taken}
+    desired = tuple(desired)
+    changes = diff(desired, observed, sources)
+    refused = refuse(changes, desired, observed, sources, taken)
+    out = {refusal.change.identity for refusal in refused}
+    return Plan(
+        changes=tuple(change for change in changes if change.identity not in out),
+        refused=refused,
+        leftovers=leftovers(observed),
+        moved=_moved(desired, observed),
+        others=sum(applied.resource.managed_by not in sources for applied in observed.applied.values()),
+        revision=observed.revision,
+    )
+
+
+def hold_back(
+    found: Plan, observed: Observed, sources: Mapping[str, SourceSpec], *, is_declared_anew: bool
+) -> tuple[Plan, tuple[Change, ...]]:
+    """Parts a plan into what a watching reconciler does by itself and what it only reports: repairs of sources that
+    do not heal themselves, and what depends on them. While nothing new was declared since everything was settled
+    (``is_declared_anew`` is false), any difference of such a source is someone's doing outside, and is held too."""
+    held = {
+        change.identity
+        for change in found.changes
+        if (source := sources.get(change.resource.managed_by)) is not None
+        and not source.self_heal
+        and (change.action is Action.REPAIR or not is_declared_anew)
+    }
+    if not held:
+        return found, ()
+    held.update(dependents(found.changes, held, observed))
+    done = tuple(change for change in found.changes if change.identity not in held)
+    return replace(found, changes=done), tuple(change for change in found.changes if change.identity in held)
+
+
+def _moved(desired: Iterable[Resource], observed: Observed) -> tuple[tuple[str, Origin], ...]:
+    return tuple(
+        (applied.uid, resource.origin)
+        for resource in desired
+        if (applied := observed.applied.get(resource.identity)) is not None
+        and applied.resource.origin != resource.origin
+        and applied.resource.managed_by == resource.managed_by
+    )

@@ -1,0 +1,174 @@
+"""Which changes may not be made, and the reason for each in words that say the way out. Pure.
+
+A refused change is left out and the rest goes on. What depends on it is refused with it, and nothing is deleted that
+something staying still needs, so that what is left of the plan holds together.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mqops.model import Identity, SourceSpec
+from reconciler.planning.change import Action, Change
+from reconciler.planning.dependents import dependents
+from reconciler.planning.placement import STORED, resolve
+from reconciler.state import Observed, Resource
+
+
+class Obstacle(StrEnum):
+    """What is in the way."""
+
+    PARTITIONS_SHRINK = "partitions_shrink"
+    TOPIC_FIXED = "topic_fixed"
+    START_FIXED = "start_fixed"
+    KIND_FIXED = "kind_fixed"
+    OWNED_ELSEWHERE = "owned_elsewhere"
+    SOURCE_EMPTIED = "source_emptied"
+    STILL_NEEDED = "still_needed"
+    DEPENDS_ON_REFUSED = "depends_on_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A change that is not made."""
+
+    change: Change
+    obstacle: Obstacle
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    observed: Observed
+    sources: Mapping[str, SourceSpec]
+    wanted: frozenset[Identity]
+    declaring: frozenset[str]
+    """Sources that declare something, or need not."""
+
+
+def refuse(
+    changes: Iterable[Change],
+    desired: Iterable[Resource],
+    observed: Observed,
+    sources: Mapping[str, SourceSpec],
+    taken: Collection[str] = (),
+) -> tuple[Refusal, ...]:
+    """Every change of ``changes`` that may not be made, in their order. Sources in ``taken`` may be left with nothing:
+    that is what taking them over is for."""
+    changes, desired = tuple(changes), tuple(desired)
+    context = _Context(
+        observed,
+        sources,
+        frozenset(resource.identity for resource in desired),
+        frozenset(resource.managed_by for resource in desired if resource.identity.kind != "Source").union(taken),
+    )
+    refused: dict[Identity, Refusal] = {}
+    for change in changes:
+        for rule in _RULES:
+            found = rule(change, context)
+            if found is not None:
+                refused.setdefault(change.identity, Refusal(change, *found))
+    for identity, left in dependents(changes, refused, observed).items():
+        obstacle = Obstacle.STILL_NEEDED if left.is_needed else Obstacle.DEPENDS_ON_REFUSED
+        refused[identity] = Refusal(left.change, obstacle, left.message)
+    return tuple(refused[change.identity] for change in changes if change.identity in refused)
+
+
+Found = tuple[Obstacle, str] | None
+
+
+def _owned_elsewhere(change: Change, context: _Context) -> Found:
+    owner = None if change.before is None else change.before.resource.managed_by
+    if owner is None or owner == change.resource.managed_by or owner in context.sources:
+        return None
+    message = (
+        f"{change.identity} belongs to source {owner!r}, which is not among those here: remove it from one of the "
+        f"two; or, when {owner!r} is no more, pass --take-over {owner}"
+    )
+    return Obstacle.OWNED_ELSEWHERE, message
+
+
+def _kind_fixed(change: Change, context: _Context) -> Found:
+    """Both halves are refused: the delete alone would lose the messages that the change was not meant to touch."""
+    identity = change.identity
+    if identity.kind not in STORED:
+        return None
+    other = Identity("Queue" if identity.kind == "Topic" else "Topic", identity.tenant, identity.name)
+    if change.action is Action.DELETE:
+        is_changing, old, new = other in context.wanted, identity, other
+    else:
+        is_changing, old, new = change.before is None and other in context.observed.applied, other, identity
+    if not is_changing:
+        return None
+    message = (
+        f"{old} cannot become a {new.kind}, and the two share their names: choose another name for the {new.kind}, "
+        f"or delete {old} in an apply of its own first"
+    )
+    return Obstacle.KIND_FIXED, message
+
+
+def _partitions_shrink(change: Change, context: _Context) -> Found:
+    if change.action is Action.DELETE or change.identity.kind not in STORED:
+        return None
+    if change.before is not None:
+        there = change.before.resource.spec["partitions"]
+    else:
+        live = context.observed.topics.get(change.uid or "")
+        there = int(live.meta.get("partitions", 0)) if live is not None else 0
+    wanted = change.resource.spec["partitions"]
+    if wanted >= there:
+        return None
+    message = (
+        f"partitions may only grow: {change.identity} has {there}, {wanted} would lose what the others hold. "
+        f"Keep {there}, or publish to a new topic with fewer"
+    )
+    return Obstacle.PARTITIONS_SHRINK, message
+
+
+def _topic_fixed(change: Change, context: _Context) -> Found:
+    if change.identity.kind != "Subscription" or change.action is not Action.UPDATE or change.before is None:
+        return None
+    before, after = change.before.resource.spec["topic"], change.resource.spec["topic"]
+    known, tenant = context.observed.applied, change.identity.tenant
+    if before == after or resolve(tenant, before, known) == resolve(tenant, after, known):
+        return None
+    message = (
+        f"{change.identity} reads {before!r}, and a subscription keeps its topic: create one with another name "
+        f"for {after!r}, and delete this one when it has nothing left"
+    )
+    return Obstacle.TOPIC_FIXED, message
+
+
+def _start_fixed(change: Change, context: _Context) -> Found:
+    if change.identity.kind != "Subscription" or change.action is not Action.UPDATE or change.before is None:
+        return None
+    before, after = change.before.resource.spec["startFrom"], change.resource.spec["startFrom"]
+    if before == after:
+        return None
+    message = (
+        f"startFrom only matters at creation, and {change.identity} exists: set it back to {before!r}, "
+        f"or create a subscription with another name"
+    )
+    return Obstacle.START_FIXED, message
+
+
+def _source_emptied(change: Change, context: _Context) -> Found:
+    owner = change.resource.managed_by
+    if change.action is not Action.DELETE or owner in context.declaring:
+        return None
+    message = (
+        f"source {owner!r} declares nothing any more, and an empty folder never prunes: "
+        f"put its manifests back, or keep at least one; to be rid of all it had, remove the Source and pass "
+        f"--take-over {owner}"
+    )
+    return Obstacle.SOURCE_EMPTIED, message
+
+
+_RULES: tuple[Callable[[Change, _Context], Found], ...] = (
+    _owned_elsewhere,
+    _kind_fixed,
+    _partitions_shrink,
+    _topic_fixed,
+    _start_fixed,
+    _source_emptied,
+)

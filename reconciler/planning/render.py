@@ -1,0 +1,184 @@
+"""A plan as text for people, in Terraform's habits, and as JSON for programs. Pure.
+
+Text carries no colour of its own: each line says what it is about, and the command line colours it on a terminal.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+
+from mqops.model import KINDS, Identity
+from reconciler.manifests.problem import printable
+from reconciler.planning.change import Action, Change, FieldChange, Reason
+from reconciler.planning.fields import leaves
+from reconciler.planning.plan import Plan
+from reconciler.planning.refusals import Obstacle, Refusal
+from reconciler.state import Resource
+
+FORMAT_VERSION = "1.0"
+
+SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±"}
+
+_REASONS = {
+    Reason.STRAY_FOUND: "taking up what Redis already holds of it",
+    Reason.HANDED_OVER: "handed over",
+    Reason.ROW_MISSING: "its row in PostgreSQL is gone",
+    Reason.SERVER_FLUSHED: "Redis was flushed",
+    Reason.META_MISSING: "its settings on Redis are gone",
+    Reason.STREAM_MISSING: "a stream is gone",
+    Reason.GROUP_MISSING: "a consumer group is gone",
+    Reason.META_DIFFERS: "its settings on Redis were altered",
+}
+"""What to say beside the action; reasons that the action says already are not here."""
+
+_PLAIN = re.compile(r"[\w./:@+-]+")
+
+Line = tuple[str, str]
+"""What a line is about (an action's value, ``refused``, ``field`` or ``plain``), and its text."""
+
+
+def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
+    """The plan line by line. ``directory`` is what the manifests' file names are relative to, as the user called it."""
+    for change in plan.changes:
+        yield from _change_lines(change, directory)
+    for leftover in plan.leftovers:
+        yield "delete", f"  - remove {leftover.identity} from Redis: an interrupted delete left it there"
+    yield from _refusal_lines(plan.refused, directory)
+    if plan.changes or plan.leftovers or plan.refused:
+        yield "plain", ""
+    if plan.others:
+        what = "1 resource of another owner is" if plan.others == 1 else f"{plan.others} resources of other owners are"
+        yield "plain", f"{what} left alone."
+    yield "plain", footer(plan)
+
+
+def text(plan: Plan, directory: str = "") -> str:
+    """The plan as plain text."""
+    return "".join(f"{line}\n" for _, line in text_lines(plan, directory))
+
+
+def footer(plan: Plan) -> str:
+    """The last line: what would be done."""
+    if plan.is_empty and not plan.refused:
+        return "No changes. What is applied matches the manifests."
+    counts = ", ".join(f"{number} to {action}" for action, number in plan.summary.items())
+    refused = f" {len(plan.refused)} refused." if plan.refused else ""
+    return f"Plan: {counts}.{refused}"
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan for programs. Fields are only added within a major ``format_version``."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "revision": plan.revision,
+        "summary": {**plan.summary, "refused": len(plan.refused)},
+        "resource_changes": [_change_json(change) for change in plan.changes],
+        "refused": [
+            {**_change_json(refusal.change), "obstacle": refusal.obstacle.value, "message": refusal.message}
+            for refusal in plan.refused
+        ],
+        "leftovers": [{**_identity_json(leftover.identity), "uid": leftover.uid} for leftover in plan.leftovers],
+        "others": plan.others,
+    }
+
+
+def value_text(value: Any) -> str:
+    """A field's value in one line; whatever is not a plain word is quoted, so that no value can pose as another or
+    move the cursor."""
+    if value is None:
+        return "none"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("none", "true", "false"):
+        return value
+    return printable(json.dumps(value, ensure_ascii=False))
+
+
+def _change_lines(change: Change, directory: str) -> Iterator[Line]:
+    notes = [_REASONS[change.reason]] if change.reason in _REASONS else []
+    if change.resource.implied_by is not None:
+        notes.append(f"implied by {change.resource.implied_by}")
+    note = f" ({'; '.join(notes)})" if notes else ""
+    what = f"  {SYMBOLS[change.action]} {change.action} {change.identity}{note}"
+    yield change.action.value, f"{what}  {_place(change, directory)}"
+    if change.action is Action.CREATE:
+        for path, value in _told(change.resource):
+            yield "field", f"      {path}: {value_text(value)}"
+    for field in change.fields:
+        yield "field", f"      {_field_text(field)}"
+
+
+def _field_text(field: FieldChange) -> str:
+    path = field.path.removeprefix("spec.").removeprefix("metadata.")
+    return f"{path}: {value_text(field.before)} → {value_text(field.after)}"
+
+
+def _place(change: Change, directory: str) -> str:
+    place = printable(f"{PurePath(directory, change.origin.file)}:{change.origin.line}")
+    return f"was {place}" if change.action is Action.DELETE else place
+
+
+def _told(resource: Resource) -> Iterator[tuple[str, Any]]:
+    """What is worth saying of a new resource: the values that its kind would not have anyway."""
+    usual = _usual(resource.identity.kind)
+    for path, value in leaves("spec", resource.spec):
+        if value not in (None, "", [], {}) and usual.get(path) != value:
+            yield path.removeprefix("spec."), value
+    yield from leaves("labels", resource.labels)
+    yield from leaves("annotations", resource.annotations)
+
+
+@cache
+def _usual(kind: str) -> dict[str, Any]:
+    """The default of each field of a kind that has one, as manifests would write it, by path."""
+    defaults = KINDS[kind].spec.model_construct().model_dump(mode="json")
+    return dict(leaves("spec", defaults))
+
+
+def _refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line]:
+    """One paragraph a refusal; those of one emptied source are told together."""
+    emptied: dict[str, int] = {}
+    for refusal in refused:
+        if refusal.obstacle is Obstacle.SOURCE_EMPTIED:
+            emptied[refusal.message] = emptied.get(refusal.message, 0) + 1
+    for message, count in emptied.items():
+        what = "1 delete is" if count == 1 else f"{count} deletes are"
+        yield "refused", f"  ! {what} refused: {message}"
+    for refusal in refused:
+        if refusal.obstacle is not Obstacle.SOURCE_EMPTIED:
+            change = refusal.change
+            yield "refused", f"  ! cannot {change.action} {change.identity}  {_place(change, directory)}"
+            yield "refused", f"      {refusal.message}"
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    implied_by = change.resource.implied_by
+    before = None if change.before is None else _resource_json(change.before.resource)
+    return {
+        **_identity_json(change.identity),
+        "uid": change.uid,
+        "managed_by": change.resource.managed_by,
+        "implied_by": None if implied_by is None else str(implied_by),
+        "file": change.origin.file,
+        "line": change.origin.line,
+        "reason": change.reason.value,
+        "change": {
+            "actions": [change.action.value],
+            "before": before,
+            "after": None if change.action is Action.DELETE else _resource_json(change.resource),
+        },
+        "fields": [{"path": f.path, "before": f.before, "after": f.after} for f in change.fields],
+    }
+
+
+def _identity_json(identity: Identity) -> dict[str, str]:
+    return {"kind": identity.kind, "tenant": identity.tenant, "name": identity.name}
+
+
+def _resource_json(resource: Resource) -> dict[str, Any]:
+    return {
+        "spec": dict(resource.spec),
+        "labels": dict(resource.labels),
+        "annotations": dict(resource.annotations),
+    }

@@ -1,0 +1,122 @@
+"""What was changed, when and by whom: every apply leaves a revision, and every change of it a record."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from mqops.model import Identity
+from mqops.sql import queries
+from reconciler.planning.change import Action, Change
+from reconciler.state import Resource
+from reconciler.stores import translated
+
+_RECORDS_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who applies, and what made them."""
+
+    actor: str
+    """Such as ``ann@build-7``."""
+    trigger: str
+    """``apply``, ``watch`` or ``repair``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change of one resource, as the history tells it."""
+
+    revision: int
+    action: str
+    applied_at: datetime
+    author: Author
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    error: str | None
+    """Why it failed; ``None`` when it was applied."""
+
+
+def record(
+    connection: Connection[Any],
+    revision: int,
+    author: Author,
+    done: Collection[Change],
+    failed: Collection[tuple[Change, str]],
+    uids: Mapping[Identity, str],
+) -> None:
+    """Writes a revision down, within the caller's transaction."""
+    sql = queries("history")
+    summary = dict(Counter(change.action.value for change in done))
+    if failed:
+        summary["failed"] = len(failed)
+    connection.execute(
+        sql["record_revision"],
+        {"revision": revision, "actor": author.actor, "trigger": author.trigger, "summary": json.dumps(summary)},
+    )
+    records = list(_records(done, failed, uids))
+    for start in range(0, len(records), _RECORDS_AT_ONCE):
+        chunk = json.dumps(records[start : start + _RECORDS_AT_ONCE], ensure_ascii=False)
+        connection.execute(sql["record_changes"], {"revision": revision, "changes": chunk})
+
+
+def changes_of(connection: Connection[Any], identity: Identity, limit: int) -> list[Entry]:
+    """The latest changes of a resource, the latest first. Raises ``BrokerNotAvailable``."""
+    with translated():
+        rows = connection.execute(
+            queries("history")["of_resource"],
+            {"kind": identity.kind, "tenant": identity.tenant, "name": identity.name, "limit": limit},
+        ).fetchall()
+    return [
+        Entry(revision, action, at, Author(actor, trigger), _parsed(before), _parsed(after), error)
+        for revision, action, at, actor, trigger, before, after, error in rows
+    ]
+
+
+def _records(
+    done: Collection[Change], failed: Collection[tuple[Change, str]], uids: Mapping[Identity, str]
+) -> Iterator[dict[str, Any]]:
+    outcomes = [*((change, None) for change in done), *failed]
+    for sequence, (change, error) in enumerate(outcomes):
+        before = change.before
+        yield {
+            "sequence": sequence,
+            "action": change.action.value,
+            "uid": uids[change.identity],
+            "kind": change.identity.kind,
+            "tenant": change.identity.tenant,
+            "name": change.identity.name,
+            "managed_by": change.resource.managed_by,
+            "before": None if before is None else _state(before.resource, before.generation),
+            "after": None if change.action is Action.DELETE else _state_after(change),
+            "error": error,
+        }
+
+
+def _state(resource: Resource, generation: int) -> dict[str, Any]:
+    return {
+        "spec": resource.spec,
+        "labels": resource.labels,
+        "annotations": resource.annotations,
+        "managedBy": resource.managed_by,
+        "file": resource.origin.file,
+        "line": resource.origin.line,
+        "generation": generation,
+    }
+
+
+def _state_after(change: Change) -> dict[str, Any]:
+    """Of a repair, also what was put back: nothing else tells, since the configuration is the same."""
+    state = _state(change.resource, change.generation)
+    if change.action is Action.REPAIR:
+        state["repaired"] = {"reason": change.reason.value, "fields": [field.path for field in change.fields]}
+    return state
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

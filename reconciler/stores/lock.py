@@ -1,0 +1,83 @@
+"""One apply at a time for each source. The lock ends with the holder's session, however that ends.
+
+PostgreSQL keeps the locks but not since when, nor for whom; the holder says both in its ``application_name``, where
+operators look anyway: ``mqops apply ann@build-7 2026-03-01T12:30:00Z``.
+"""
+
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import Connection
+
+from mqops.errors import BrokerNotAvailable, Conflict
+from mqops.sql import queries
+from reconciler.stores import translated
+from reconciler.stores.history import Author
+
+_POLL_SECONDS = 0.1
+_NAME_BYTES = 63
+"""What PostgreSQL keeps of an application_name."""
+
+
+@contextmanager
+def hold(
+    connection: Connection[Any], sources: Collection[str], author: Author, timeout_seconds: float
+) -> Iterator[None]:
+    """Holds the locks of ``sources``, waiting up to ``timeout_seconds`` in all.
+
+    Raises ``Conflict`` naming who holds one since when, and ``BrokerNotAvailable`` when the database goes away.
+    """
+    sql = queries("lock")
+    deadline = time.monotonic() + timeout_seconds
+    held: list[str] = []
+    with translated():
+        (former,) = connection.execute(sql["introduced"]).fetchone() or ("mqops",)
+        connection.execute(sql["introduce"], {"name": _introduction(author, datetime.now(UTC))})
+    try:
+        # Always in one order: two applies that share several sources cannot wait for each other.
+        for source in sorted(sources):
+            _acquire(connection, source, deadline, timeout_seconds)
+            held.append(source)
+        yield
+    finally:
+        # With the database away the session, and with it the lock, is gone already.
+        if not connection.closed:
+            with suppress(BrokerNotAvailable), translated():
+                for source in held:
+                    connection.execute(sql["release"], {"source": source})
+                connection.execute(sql["introduce"], {"name": former})
+
+
+def _acquire(connection: Connection[Any], source: str, deadline: float, timeout_seconds: float) -> None:
+    sql = queries("lock")
+    while True:
+        with translated():
+            (is_ours,) = connection.execute(sql["try"], {"source": source}).fetchone() or (False,)
+            if is_ours:
+                return
+            holder = connection.execute(sql["holder"], {"source": source}).fetchone()
+        if time.monotonic() >= deadline:
+            raise Conflict(
+                f"another apply of source {source!r} is under way{_described(holder)}: "
+                f"waited {timeout_seconds:g} s; wait longer with --lock-timeout, or end that process"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _introduction(author: Author, now: datetime) -> str:
+    since = f" {now:%Y-%m-%dT%H:%M:%SZ}"
+    who = f"mqops {author.trigger} {author.actor}".encode("ascii", "replace").decode()
+    return who[: _NAME_BYTES - len(since)] + since
+
+
+def _described(holder: tuple[int, str] | None) -> str:
+    if holder is None:
+        return ""
+    pid, name = holder
+    match = re.fullmatch(r"(.*) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", name)
+    who, since = (match[1], f", since {match[2]}") if match else (name, "")
+    return f" ({who}, database process {pid}{since})"

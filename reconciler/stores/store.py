@@ -1,0 +1,149 @@
+"""The catalog in PostgreSQL: read in one go, written in one transaction an apply."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+
+from mqops.errors import Conflict
+from mqops.model import Identity
+from mqops.sql import queries
+from reconciler.planning.change import Action, Change
+from reconciler.state import Applied, Lost, Origin, Resource
+from reconciler.stores.history import Author, record
+
+_ROWS_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The catalog at one revision."""
+
+    applied: Mapping[Identity, Applied]
+    lost: Mapping[Identity, Lost]
+    revision: int
+
+
+def read_rows(connection: Connection[Any], wanted: Collection[Identity]) -> Rows:
+    """Every row; and for those of ``wanted`` that have none, what the history knows of them."""
+    sql = queries("resources")
+    with connection.transaction():
+        connection.execute(sql["one_view"])
+        revision = connection.execute(sql["revision"]).fetchone()
+        rows = connection.execute(sql["all"]).fetchall()
+        present = {Identity(*row[1:4]) for row in rows}
+        lost = _read_lost(connection, [identity for identity in wanted if identity not in present])
+    names = {row[0]: Identity(*row[1:4]) for row in rows} | {entry.uid: identity for identity, entry in lost.items()}
+    applied = (_applied(row, names) for row in rows)
+    return Rows({row.resource.identity: row for row in applied}, lost, revision[0] if revision else 0)
+
+
+def _read_lost(connection: Connection[Any], missing: Collection[Identity]) -> dict[Identity, Lost]:
+    if not missing:
+        return {}
+    columns = zip(*missing, strict=True)
+    found = connection.execute(
+        queries("resources")["lost"], dict(zip(("kinds", "tenants", "names"), map(list, columns), strict=True))
+    )
+    return {
+        Identity(kind, tenant, name): Lost(uid, generation)
+        for kind, tenant, name, uid, generation, action in found
+        if action != Action.DELETE
+    }
+
+
+def _applied(row: tuple[Any, ...], names: Mapping[str, Identity]) -> Applied:
+    uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, file, line, revision = row
+    resource = Resource(
+        identity=Identity(kind, tenant, name),
+        spec=msgspec.json.decode(spec),
+        labels=_decoded(labels),
+        annotations=_decoded(annotations),
+        managed_by=managed_by,
+        origin=Origin(file, line),
+        implied_by=None if implied_by is None else names.get(implied_by),
+    )
+    return Applied(uid, resource, generation, revision)
+
+
+def _decoded(text: str) -> dict[str, str]:
+    """Most have no labels: no need to read that out of JSON forty thousand times."""
+    return {} if text == "{}" else msgspec.json.decode(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one apply writes."""
+
+    done: Collection[Change]
+    """What Redis is ready for."""
+    failed: Collection[tuple[Change, str]]
+    """What is left out, and why: for the history alone."""
+    uids: Mapping[Identity, str]
+    """Of all that the changes name, parents included."""
+    revision: int
+    """The catalog's that the changes were found against."""
+
+
+def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
+    """Makes the changes of the catalog, with their history, in one transaction, and returns its new revision.
+
+    Raises ``Conflict`` when the catalog has moved on meanwhile; then nothing is written.
+    """
+    sql = queries("resources")
+    with connection.transaction():
+        (current,) = connection.execute(sql["lock"]).fetchone() or (0,)
+        if current != batch.revision:
+            raise Conflict(
+                f"the catalog moved on from revision {batch.revision} to {current} since this plan was made: plan again"
+            )
+        (revision,) = connection.execute(sql["advance"]).fetchone() or (0,)
+        deleted = [batch.uids[change.identity] for change in batch.done if change.action is Action.DELETE]
+        if deleted:
+            connection.execute(sql["delete"], {"uids": deleted})
+        rows = [_row(change, batch.uids) for change in batch.done if _is_written(change)]
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            chunk = json.dumps(rows[start : start + _ROWS_AT_ONCE], ensure_ascii=False)
+            connection.execute(sql["write"], {"revision": revision, "rows": chunk})
+        record(connection, revision, author, batch.done, batch.failed, batch.uids)
+    return int(revision)
+
+
+def note_moved(connection: Connection[Any], moved: Collection[tuple[str, Origin]]) -> None:
+    """Notes where resources now stand in the manifests."""
+    if moved:
+        uids, origins = zip(*moved, strict=True)
+        files, lines = [origin.file for origin in origins], [origin.line for origin in origins]
+        connection.execute(queries("resources")["move"], {"uids": list(uids), "files": files, "lines": lines})
+
+
+def read_ages(connection: Connection[Any]) -> dict[str, tuple[datetime, datetime]]:
+    """By uid: when it was created, and when it last changed."""
+    return {uid: (created, updated) for uid, created, updated in connection.execute(queries("resources")["ages"])}
+
+
+def _is_written(change: Change) -> bool:
+    """A repair of what only Redis had lost leaves the row alone."""
+    return change.action in (Action.CREATE, Action.UPDATE) or (change.action is Action.REPAIR and change.before is None)
+
+
+def _row(change: Change, uids: Mapping[Identity, str]) -> dict[str, Any]:
+    resource, identity = change.resource, change.identity
+    return {
+        "uid": uids[identity],
+        "kind": identity.kind,
+        "tenant": identity.tenant,
+        "name": identity.name,
+        "labels": resource.labels,
+        "annotations": resource.annotations,
+        "spec": resource.spec,
+        "generation": change.generation,
+        "managed_by": resource.managed_by,
+        "implied_by": None if resource.implied_by is None else uids[resource.implied_by],
+        "file": resource.origin.file,
+        "line": resource.origin.line,
+    }
