@@ -7,7 +7,7 @@ A stored entry's id in its stream is ``<milliseconds>-<offset>``: the server's c
 partition), and the message's offset, dense and starting at 1. So one id answers both "since when" and "how many".
 """
 
-import os
+import random
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,7 +20,7 @@ MAX_PARTITIONS = 1024
 def new_message_id(partition: int) -> bytes:
     """16 bytes of a new UUIDv7 for a message of ``partition`` (below 1024)."""
     milliseconds = time.time_ns() // 1_000_000
-    rand = int.from_bytes(os.urandom(8), "big")
+    rand = random.getrandbits(64)
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
     value |= 0x7 << 76
     value |= (rand & 0xFFF) << 64

@@ -7,11 +7,11 @@ local function open_topic(base)
   local topic = topics[base]
   if topic == nil then
     local meta = redis.call('HMGET', base .. ':meta',
-      'partitions', 'state', 'closing', 'min_generation', 'max_backlog', 'total', 'low')
+      'partitions', 'state', 'closing', 'min_generation', 'max_backlog', 'total', 'low', 'largest')
     topic = meta[1] and {
       base = base, partitions = tonumber(meta[1]), state = meta[2], closing = meta[3],
       min_generation = tonumber(meta[4]), max_backlog = tonumber(meta[5]), total = tonumber(meta[6]) or 0,
-      low = tonumber(meta[7]), added = 0,
+      low = tonumber(meta[7]), largest = tonumber(meta[8]) or 0, added = 0,
     } or false
     topics[base] = topic
   end
@@ -33,15 +33,18 @@ local function open_partition(topic, number)
   return partition
 end
 
--- Appends an entry; answers its id, or nil and why: the stream is gone, or holds ids beyond our counters.
-local function append(partition, ...)
+-- Appends an entry of `size` bytes; answers its id, or nil and why: the stream is gone, or holds ids beyond our
+-- counters.
+local function append(partition, size, ...)
   local ms = math.max(partition.ms, now)
   local id = string.format('%.0f-%.0f', ms, partition.offset + 1)
   local stored = redis.pcall('XADD', partition.stream, 'NOMKSTREAM', id, ...)
   if not stored then return nil, 'the stream is gone' end
   if type(stored) == 'table' then return nil, stored.err end
   partition.ms, partition.offset, partition.added = ms, partition.offset + 1, partition.added + 1
-  partition.topic.added = partition.topic.added + 1
+  local topic = partition.topic
+  topic.added = topic.added + 1
+  if size > topic.largest then topic.largest, topic.grown = size, true end
   return id
 end
 
@@ -61,7 +64,11 @@ end
 
 local function write_back(bell)
   for _, topic in pairs(topics) do
-    if topic and topic.added > 0 then redis.call('HINCRBY', topic.base .. ':meta', 'total', topic.added) end
+    if topic and topic.added > 0 then
+      redis.call('HINCRBY', topic.base .. ':meta', 'total', topic.added)
+      -- What a fetch goes by, so that it never reads more bodies than it may carry.
+      if topic.grown then redis.call('HSET', topic.base .. ':meta', 'largest', topic.largest) end
+    end
   end
   for _, partition in pairs(partitions) do
     if partition.added > 0 then

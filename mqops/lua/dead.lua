@@ -19,7 +19,8 @@ local function dead_letter(lane, id, attempts, dead_id, reason, detail)
       reason = reason, detail = detail, attempts = attempts, failedAt = now,
     })
     local partition = open_partition(topic, tonumber(lane.partition) % topic.partitions)
-    if not append(partition, 'i', dead_id, 'k', field['k'], 'e', field['e'], 'd', field['d'], 'x', record) then
+    local size = #field['k'] + #field['e'] + #field['d'] + #record
+    if not append(partition, size, 'i', dead_id, 'k', field['k'], 'e', field['e'], 'd', field['d'], 'x', record) then
       return false
     end
     counter = 'dead_lettered'

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from mqops.message import Position
 
 
@@ -29,8 +31,7 @@ class Reason(StrEnum):
     """The topic's stream is not as it should be and waits for the reconciler."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """It is in the stream. ``duplicate``: an earlier publish under the same idempotency token put it there."""
 
     id: bytes

@@ -49,10 +49,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', lane.retry, '-inf', text(now), '
   if not hand_out_again(id) then return {'GONE', 0} end
 end
 
--- New entries, a few first: their size tells how many more fit.
-local step = 8
+-- New entries, no more at a time than fit if each were as large as the topic's largest.
+local largest = tonumber(redis.call('HGET', lane.topic .. ':meta', 'largest')) or 0
 while #taken - 2 < wanted and bytes < room do
-  local count = math.min(step, wanted - (#taken - 2))
+  local count = math.min(wanted - (#taken - 2), math.max(1, math.floor((room - bytes) / math.max(1, largest))))
   local read = redis.pcall('XREADGROUP', 'GROUP', lane.subscription, consumer, 'COUNT', count,
     'STREAMS', lane.stream, '>')
   if read and read.err then
@@ -63,7 +63,6 @@ while #taken - 2 < wanted and bytes < room do
   for _, entry in ipairs(entries) do hand_out(entry[1], entry[2], 1, 0) end
   if #entries > 0 then lane.position = entries[#entries][1] end
   if #entries < count then break end
-  step = math.max(1, math.floor((room - bytes) / math.max(1, bytes / (#taken - 2))))
 end
 
 if #taken > 2 then

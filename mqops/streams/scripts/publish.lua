@@ -58,8 +58,9 @@ local function store(at)
   end
   local holder = held_up_by(topic)
   if holder then return '!BACKLOG ' .. holder end
-  local id, problem = append(open_partition(topic, number),
-    'i', ARGV[at + 3], 'k', ARGV[at + 4], 'e', ARGV[at + 5], 'd', ARGV[at + 6])
+  local key, envelope, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local id, problem = append(open_partition(topic, number), #key + #envelope + #payload,
+    'i', ARGV[at + 3], 'k', key, 'e', envelope, 'd', payload)
   if not id then return '!DAMAGED ' .. problem end
   if token ~= '' then
     redis.call('SET', base .. ':dedup:' .. token, ARGV[at + 8] .. ARGV[at + 3] .. number .. ' ' .. id, 'PX', window)
