@@ -88,10 +88,8 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     dedup: str = ""
     """Idempotency token, at most one message a window is stored under it; empty for none."""
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.payload) + len(self.envelope) + len(self.key)
+    digest: bytes = b""
+    """With ``dedup``: 16 bytes that are the same for the same content, as ``codec.envelope.content_digest`` gives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from mqops.api.directory import Directory
 from mqops.api.partitioning import Partitioner
 from mqops.api.publish_body import MessageBody
 from mqops.catalog import CatalogFeed, TopicEntry
-from mqops.codec.envelope import encode_envelope
+from mqops.codec.envelope import content_digest, encode_envelope
 from mqops.codec.payload import JSON
 from mqops.errors import InvalidRequest, MqopsError, OutcomeUnknown, PayloadTooLarge
 from mqops.message import Envelope, NewMessage, format_id, new_message_id
@@ -131,13 +131,13 @@ class Publisher:
                     envelope=envelope,
                     payload=payload,
                     dedup=token,
+                    digest=_digest(caller.producer, message) if token else b"",
                 )
             )
         return prepared
 
     def _envelope(self, producer: str, message: MessageBody, publication: Publication) -> bytes:
-        # A repeated request is compared with the first one, and its trace context is always another: it is left out.
-        traceparent = publication.traceparent if not publication.idempotency_key else None
+        traceparent = publication.traceparent
         if message.headers or message.timestamp is not None or traceparent is not None:
             return encode_envelope(Envelope(message.headers or {}, JSON, producer, message.timestamp_ms, traceparent))
         plain = self._plain_envelopes.get(producer)
@@ -146,6 +146,12 @@ class Publisher:
                 self._plain_envelopes.clear()
             plain = self._plain_envelopes[producer] = encode_envelope(Envelope(producer=producer))
         return plain
+
+
+def _digest(producer: str, message: MessageBody) -> bytes:
+    """The same for a repeated message, whatever the trace context of the try."""
+    envelope = Envelope(message.headers or {}, JSON, producer, message.timestamp_ms)
+    return content_digest(message.key or "", envelope, bytes(message.payload))
 
 
 def _outdated(outcomes: list[Outcome]) -> list[int]:

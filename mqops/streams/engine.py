@@ -45,7 +45,7 @@ class Streams:
         self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, DEAD_LETTER))
         self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
         self._listening = Connection(address, f"{name}:bell")
-        self._publisher = Publisher(self._publishing, keys, self.bell_channel)
+        self._publisher = Publisher(self._publishing, keys, installation)
         self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
         self._settler = Settler(self._settling, keys, self.bell_channel)
         self._bell = Bell(self._listening, self.bell_channel)

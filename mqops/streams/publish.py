@@ -5,9 +5,11 @@ first request at once. Each message has an outcome of its own, and nothing is ev
 """
 
 import asyncio
+import contextlib
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 from mqops.keys import Keyspace
@@ -16,6 +18,8 @@ from mqops.streams.connection import Argument, Connection, ConnectionLost, NotSe
 from mqops.streams.outcome import NotStored, Outcome, Reason, Stored, Unknown
 from mqops.streams.scripts import PUBLISH
 
+log = logging.getLogger(__name__)
+
 CALL_MESSAGES = 500
 CALL_BYTES = 1_048_576
 IN_FLIGHT_BYTES = 32 * 1_048_576
@@ -23,38 +27,52 @@ DEDUP_WINDOW_MS = 600_000
 CALLS_UNDER_WAY = 2
 """Calls a bucket has on their way at most: one runs in the server while the next one travels."""
 
+_REFUSALS = (
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "MISCONF",
+    "NOAUTH",
+    "NOPERM",
+    "BUSY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+)
+"""How a server says that it did not run a script at all."""
+
 
 @dataclass(slots=True)
 class _Request:
     """Messages that were handed in together, and their outcomes as they come."""
 
-    messages: Sequence[NewMessage]
     done: asyncio.Future[list[Outcome]]
-    outcomes: list[Outcome | None]
+    outcomes: list[Any]
     missing: int
+    size_bytes: int
 
-    def settle(self, index: int, outcome: Outcome) -> None:
-        self.outcomes[index] = outcome
-        self.missing -= 1
-        if self.missing == 0 and not self.done.done():
-            self.done.set_result([outcome for outcome in self.outcomes if outcome is not None])
+
+_Waiting = tuple[_Request, int, NewMessage]
+"""A message, and where in which request its outcome belongs."""
 
 
 @dataclass(slots=True)
 class _Queue:
     """What waits for a bucket, and how many calls are on their way there."""
 
-    waiting: list[tuple[_Request, int]] = field(default_factory=list)
+    waiting: list[_Waiting] = field(default_factory=list)
     under_way: int = 0
 
 
 class Publisher:
     """Publishes over one connection."""
 
-    def __init__(self, connection: Connection, keys: Keyspace, bell: str) -> None:
+    def __init__(self, connection: Connection, keys: Keyspace, installation: str) -> None:
         self._connection = connection
         self._keys = keys
-        self._bell = bell
+        self._bell = keys.bell(installation)
+        self._repairs = keys.repairs(installation)
+        self._asked_at = float("-inf")
         self._queues: dict[int, _Queue] = {}
         self._bytes = 0
         self._is_scheduled = False
@@ -62,25 +80,28 @@ class Publisher:
     def publish(self, messages: Sequence[NewMessage]) -> asyncio.Future[list[Outcome]]:
         """Outcomes in the order of ``messages``, none of which may be missing. Faults are outcomes, not exceptions."""
         loop = asyncio.get_running_loop()
-        request = _Request(messages, loop.create_future(), [None] * len(messages), len(messages))
+        done: asyncio.Future[list[Outcome]] = loop.create_future()
         if not messages:
-            request.done.set_result([])
-            return request.done
-        size_bytes = sum(message.size_bytes for message in messages)
+            done.set_result([])
+            return done
+        size_bytes = 0
+        for message in messages:
+            size_bytes += len(message.payload) + len(message.envelope)
         if self._bytes + size_bytes > IN_FLIGHT_BYTES:
             refusal = NotStored(Reason.OVERLOADED, "too much is on its way to the Redis server")
-            request.done.set_result([refusal] * len(messages))
-            return request.done
+            done.set_result([refusal] * len(messages))
+            return done
+        request = _Request(done, [None] * len(messages), len(messages), size_bytes)
         for index, message in enumerate(messages):
             queue = self._queues.get(message.bucket)
             if queue is None:
                 queue = self._queues[message.bucket] = _Queue()
-            queue.waiting.append((request, index))
+            queue.waiting.append((request, index, message))
         self._bytes += size_bytes
         if not self._is_scheduled:
             self._is_scheduled = True
             loop.call_soon(self._flush)
-        return request.done
+        return done
 
     def _flush(self) -> None:
         self._is_scheduled = False
@@ -88,11 +109,9 @@ class Publisher:
             while queue.waiting and queue.under_way < CALLS_UNDER_WAY:
                 self._send(bucket, queue, _take(queue.waiting))
 
-    def _send(self, bucket: int, queue: _Queue, batch: list[tuple[_Request, int]]) -> None:
+    def _send(self, bucket: int, queue: _Queue, batch: list[_Waiting]) -> None:
         arguments: list[Argument] = [self._keys.epoch(bucket), self._bell, DEDUP_WINDOW_MS]
-        for request, index in batch:
-            message = request.messages[index]
-            digest = _digest(message) if message.dedup else b""
+        for _, _, message in batch:
             arguments += (
                 message.topic,
                 message.generation,
@@ -102,7 +121,7 @@ class Publisher:
                 message.envelope,
                 message.payload,
                 message.dedup,
-                digest,
+                message.digest,
             )
         try:
             reply = self._connection.send("EVALSHA", PUBLISH.sha, 1, *arguments)
@@ -112,9 +131,7 @@ class Publisher:
         queue.under_way += 1
         reply.add_done_callback(lambda future: self._replied(bucket, queue, batch, future))
 
-    def _replied(
-        self, bucket: int, queue: _Queue, batch: list[tuple[_Request, int]], reply: asyncio.Future[Any]
-    ) -> None:
+    def _replied(self, bucket: int, queue: _Queue, batch: list[_Waiting], reply: asyncio.Future[Any]) -> None:
         queue.under_way -= 1
         error = reply.exception()
         if error is None:
@@ -122,15 +139,18 @@ class Publisher:
         elif isinstance(error, ReplyError) and str(error).startswith("NOSCRIPT"):
             self._reload(queue, batch)
         elif isinstance(error, ConnectionLost):
-            for request, index in batch:
-                self._settle(request, index, Unknown(request.messages[index].id, str(error)))
-        else:
-            # The server refused to run the script: nothing was written.
+            for request, index, message in batch:
+                self._settle(request, index, Unknown(message.id, str(error)))
+        elif str(error).startswith(_REFUSALS):
             self._finish(batch, NotStored(Reason.UNAVAILABLE, str(error)))
+        else:
+            log.error("the publish script failed half way: %s", error)
+            for request, index, message in batch:
+                self._settle(request, index, Unknown(message.id, str(error)))
         if queue.waiting:
             self._flush()
 
-    def _reload(self, queue: _Queue, batch: list[tuple[_Request, int]]) -> None:
+    def _reload(self, queue: _Queue, batch: list[_Waiting]) -> None:
         """The server forgot its scripts: nothing ran. Load it, and put the batch back in front."""
         queue.waiting[:0] = batch
         try:
@@ -138,41 +158,48 @@ class Publisher:
         except NotSent:
             return
 
-    def _read(self, batch: list[tuple[_Request, int]], reply: list[bytes]) -> None:
+    def _read(self, batch: list[_Waiting], reply: list[bytes]) -> None:
         if len(reply) != len(batch):
             self._finish(batch, NotStored(Reason.FLUSHED, "the Redis server has lost its data"))
+            self._ask_for_repair(batch[0][2].topic)
             return
-        for (request, index), line in zip(batch, reply, strict=True):
-            self._settle(request, index, _outcome(request.messages[index], line))
+        for (request, index, message), line in zip(batch, reply, strict=True):
+            self._settle(request, index, _outcome(message, line))
+            if line.startswith((b"!GONE", b"!DAMAGED")):
+                self._ask_for_repair(message.topic)
 
-    def _finish(self, batch: list[tuple[_Request, int]], outcome: Outcome) -> None:
-        for request, index in batch:
+    def _ask_for_repair(self, uid: str) -> None:
+        """Rings the reconciler, once a second at most; when nobody hears it, it still looks regularly."""
+        now = time.monotonic()
+        if now - self._asked_at >= 1.0:
+            self._asked_at = now
+            with contextlib.suppress(NotSent):
+                self._connection.send("PUBLISH", self._repairs, uid).add_done_callback(ignore)
+
+    def _finish(self, batch: list[_Waiting], outcome: Outcome) -> None:
+        for request, index, _ in batch:
             self._settle(request, index, outcome)
 
     def _settle(self, request: _Request, index: int, outcome: Outcome) -> None:
-        self._bytes -= request.messages[index].size_bytes
-        request.settle(index, outcome)
+        request.outcomes[index] = outcome
+        request.missing -= 1
+        if request.missing == 0:
+            self._bytes -= request.size_bytes
+            if not request.done.done():
+                request.done.set_result(request.outcomes)
 
 
-def _take(waiting: list[tuple[_Request, int]]) -> list[tuple[_Request, int]]:
+def _take(waiting: list[_Waiting]) -> list[_Waiting]:
     """Removes from ``waiting`` what fits into one call."""
     size_bytes = count = 0
-    for request, index in waiting[:CALL_MESSAGES]:
-        size_bytes += request.messages[index].size_bytes
+    for _, _, message in waiting[:CALL_MESSAGES]:
+        size_bytes += len(message.payload) + len(message.envelope)
         if count and size_bytes > CALL_BYTES:
             break
         count += 1
     batch = waiting[:count]
     del waiting[:count]
     return batch
-
-
-def _digest(message: NewMessage) -> bytes:
-    """What makes two publishes under one idempotency token the same: key, payload and envelope."""
-    digest = blake2b(message.payload, digest_size=16)
-    digest.update(message.envelope)
-    digest.update(message.key.encode())
-    return digest.digest()
 
 
 def _outcome(message: NewMessage, line: bytes) -> Outcome:

@@ -126,6 +126,12 @@ def test_a_saved_edit_is_applied_and_soon_known_to_the_data_plane(platform: Plat
     eventually(lambda: call(url, {"payload": 1}, headers(platform))[0] == 404, "the topic to be gone")
 
 
+def _alias_bomb() -> bytes:
+    """Nine levels of nine references each: 387 million values in some 300 bytes."""
+    levels = [b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(ord("b"), ord("j"))]
+    return b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(levels)
+
+
 @pytest.mark.parametrize(
     ("content", "place"),
     [
@@ -134,8 +140,7 @@ def test_a_saved_edit_is_applied_and_soon_known_to_the_data_plane(platform: Plat
         (b"apiVersion: mqops/v1\nkind: Tenant\nmetadata: {name: a}\nspec: {description: x, description: y}\n", ":4:"),
         (b"apiVersion: mqops/v1\nkind: Tenant\nmetadata: {name: acme}\nspec: {}\n", "bad.yaml:1"),
         (b"apiVersion: mqops/v1\nkind: Subscription\nmetadata: {tenant: acme, name: s}\nspec: {topic: ordrs}\n", ":4:"),
-        (b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-            b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(ord("b"), ord("j"))), "bad.yaml:"),
+        (_alias_bomb(), "bad.yaml:"),
         (b"#" * 20_000_000, "bad.yaml"),
         (b"apiVersion: mqops/v1\nkind: Tenant\nmetadata: {name: \xff\xfe}\nspec: {}\n", ":3:"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from mqops.codec.envelope import encode_envelope
+from mqops.codec.envelope import content_digest, encode_envelope
 from mqops.errors import BrokerNotAvailable
 from mqops.keys import Keyspace
 from mqops.lua import load_script
@@ -55,7 +55,8 @@ class Topic:
 
     def message(self, payload: bytes = b"{}", dedup: str = "") -> NewMessage:
         envelope = encode_envelope(Envelope())
-        return NewMessage(BUCKET, self.uid, 1, 0, new_message_id(0), "", envelope, payload, dedup)
+        digest = content_digest("", Envelope(), payload) if dedup else b""
+        return NewMessage(BUCKET, self.uid, 1, 0, new_message_id(0), "", envelope, payload, dedup, digest)
 
     def stored_ids(self) -> list[bytes]:
         return [fields[b"i"] for _, fields in self.client.xrange(self.keys.stream(BUCKET, self.uid, 0))]
