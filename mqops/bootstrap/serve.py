@@ -6,20 +6,16 @@ and a catalog of its own. It starts with PostgreSQL away (from the catalog's sna
 """
 
 import asyncio
-import contextlib
 import gc
 import logging
 import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import falcon.asgi
-import psycopg
-import redis
 import uvloop  # noqa: F401 - loaded before the fork: workers share its pages
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -28,23 +24,19 @@ from uvicorn_worker import UvicornWorker
 
 from mqops.api.app import create_app
 from mqops.api.health import HealthMonitor
-from mqops.bootstrap.control import open_database, open_redis, refuse_unsafe_stores
-from mqops.bootstrap.joined_writes import JoinedWritesProtocol
-from mqops.catalog import CatalogFeed, read_snapshot
+from mqops.api.joined_writes import JoinedWritesProtocol
+from mqops.bootstrap.control import refuse_unsafe_stores
+from mqops.bootstrap.installation import SNAPSHOT, find_instance
+from mqops.catalog import CatalogFeed
 from mqops.embedded.port import check_port_is_free
-from mqops.errors import BrokerNotAvailable, ConfigurationError
+from mqops.errors import ConfigurationError
 from mqops.keys import Keyspace
 from mqops.settings import Settings
 from mqops.streams import Streams, Sweeper
-from reconciler.stores.instance import Instance, agree, read_broker, read_database
+from reconciler.stores.instance import Instance
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT = "catalog.snapshot"
-"""In the state directory."""
-
-_PATIENCE_SECONDS = 30.0
-"""How long a start waits for a database that is not there, or not set up yet, when there is no snapshot."""
 _KEEP_ALIVE_SECONDS = 75
 _PARENT_SECONDS = 0.5
 
@@ -57,7 +49,7 @@ def run_server(settings: Settings) -> None:
     )
     if settings.port:
         check_port_is_free(settings.host, settings.port)
-    instance = _find_instance(settings)
+    instance = find_instance(settings)
     refuse_unsafe_stores(settings)
     try:
         _Service(settings, instance).run()
@@ -65,43 +57,6 @@ def run_server(settings: Settings) -> None:
         if stopped.code == Arbiter.WORKER_BOOT_ERROR:
             raise ConfigurationError("the web workers cannot start: the lines above say why") from stopped
         raise
-
-
-def _find_instance(settings: Settings) -> Instance:
-    """The installation to serve, by the database or, while it is away, by the snapshot; the Redis server must be of
-    the same when it can be asked. Raises ``ConfigurationError``."""
-    instance = _wait_for_instance(settings)
-    with contextlib.suppress(BrokerNotAvailable, redis.RedisError), open_redis(settings) as client:
-        agree(instance, read_broker(client, Keyspace(settings.redis_key_prefix)), settings.environment)
-    return instance
-
-
-def _wait_for_instance(settings: Settings) -> Instance:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    is_told = False
-    while True:
-        found = _look_for_instance(settings)
-        if isinstance(found, Instance):
-            return found
-        if time.monotonic() > deadline:
-            raise ConfigurationError(found)
-        if not is_told:
-            log.info("waiting: %s", found)
-            is_told = True
-        time.sleep(0.5)
-
-
-def _look_for_instance(settings: Settings) -> Instance | str:
-    """The installation, or why there is none to be found yet."""
-    try:
-        with open_database(settings) as connection:
-            found = read_database(connection)
-    except (BrokerNotAvailable, psycopg.Error) as error:
-        snapshot = read_snapshot(settings.state_dir / SNAPSHOT, settings.environment)
-        if snapshot is None:
-            return f"{error}; and there is no catalog snapshot in {settings.state_dir} to start from"
-        return Instance(snapshot.installation, snapshot.environment)
-    return found or "the database is not set up: run `mqops migrate` and `mqops apply`"
 
 
 class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -148,7 +103,7 @@ def create_service(settings: Settings, installation: str, master: int | None = N
 
 def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]]]:
     """Every partition there is, as of each call."""
-    return lambda: feed.current.partitions()  # noqa: PLW0108 - ``current`` is another one each time
+    return lambda: feed.current.partitions()
 
 
 class _Life:

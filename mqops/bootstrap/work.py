@@ -8,13 +8,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
 from mqops.bootstrap.control import refuse_unsafe_stores
-from mqops.catalog import Catalog, CatalogFeed
+from mqops.bootstrap.installation import SNAPSHOT, find_instance
+from mqops.catalog import CatalogFeed
 from mqops.delivery.dispatch import Limits
 from mqops.delivery.worker import Worker
 from mqops.errors import ConfigurationError
@@ -35,23 +35,23 @@ def run_worker(settings: Settings) -> None:
         stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
     )
     policy = TargetPolicy(settings.private_targets)
+    instance = find_instance(settings)
     refuse_unsafe_stores(settings)
-    uvloop.run(_work(settings, policy))
+    uvloop.run(_work(settings, policy, instance.installation))
 
 
-async def _work(settings: Settings, policy: TargetPolicy) -> None:
+async def _work(settings: Settings, policy: TargetPolicy, installation: str) -> None:
     if settings.database_url is None or settings.redis_url is None:
         raise ConfigurationError("set DATABASE_URL and REDIS_URL, or let `mqops up` start servers and this worker")
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS, "resolver"))
     stop, hurry = _signals(loop)
-    feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / "catalog.snapshot")
+    feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / SNAPSHOT)
     await feed.start()
-    streams = Streams.open(
-        settings.redis_url, Keyspace(settings.redis_key_prefix), feed.current.installation, name="work"
-    )
+    streams = Streams.open(settings.redis_url, Keyspace(settings.redis_key_prefix), installation, name="work")
     sender = HttpSender(policy, SecretStore(settings.secrets_dir, os.environ, lambda: feed.current.tenants))
-    sweeper = Sweeper(streams, lambda: partitions_of(feed.current), settings.health_check_interval_seconds)
+    # Asked for anew each time: ``current`` is another catalog after every apply.
+    sweeper = Sweeper(streams, lambda: feed.current.partitions(), settings.health_check_interval_seconds)
     limits = Limits(batch=settings.message_batch_size, default_timeout_ms=settings.processing_timeout_ms)
     worker = Worker(streams, feed, sender, limits)
     await streams.start()
@@ -75,10 +75,3 @@ def _signals(loop: asyncio.AbstractEventLoop) -> tuple[asyncio.Event, asyncio.Ev
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heard)
     return stop, hurry
-
-
-def partitions_of(catalog: Catalog) -> Iterator[tuple[int, str, int]]:
-    """Every partition of every topic, for retention."""
-    for topic in catalog.topics():
-        for number in range(topic.spec.partitions):
-            yield topic.bucket, topic.uid, number

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from mqops.bootstrap.joined_writes import JoinedWritesProtocol
+from mqops.api.joined_writes import JoinedWritesProtocol
 from mqops.bootstrap.serve import create_service
 from mqops.settings import Settings
 

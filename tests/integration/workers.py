@@ -15,7 +15,6 @@ from aiohttp import web
 from installation import Installation
 from sinks import Sink
 
-from mqops.bootstrap.work import partitions_of
 from mqops.delivery.dispatch import Limits
 from mqops.delivery.worker import Worker
 from mqops.handlers.http import HttpSender
@@ -61,7 +60,7 @@ async def working(
     ):
         sender = HttpSender(policy, SecretStore(directory, {}, lambda: feed.current.tenants))
         stack.push_async_callback(sender.close)
-        sweeper = Sweeper(streams, lambda: partitions_of(feed.current), 30)
+        sweeper = Sweeper(streams, lambda: feed.current.partitions(), 30)
         sweeper.start()
         stack.push_async_callback(sweeper.stop)
         running = Running(Worker(streams, feed, sender, limits or Limits()), drain_seconds)
