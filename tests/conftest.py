@@ -8,6 +8,7 @@ migrated template and dropped afterwards.
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from mqops.embedded.directory import StateDirectory, open_state_directory
 from mqops.embedded.postgres import postgres_url, start_postgres
 from mqops.embedded.valkey import start_valkey, valkey_url
 from reconciler.stores.migrate import migrate
+
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and so every command that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOR_TESTS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 
