@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS = 75
 _PARENT_SECONDS = 0.5
+_BACKLOG = 2048
+_BALANCES = sys.platform == "linux"
+"""Elsewhere SO_REUSEPORT does not spread connections."""
 
 
 def run_server(settings: Settings) -> None:
@@ -79,6 +83,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "keepalive": _KEEP_ALIVE_SECONDS,
             "graceful_timeout": math.ceil(self.settings.drain_seconds) + 5,
             "control_socket_disable": True,
+            "reuse_port": _BALANCES,
             "when_ready": _tell_ready,
         }
         for name, value in options.items():
@@ -170,6 +175,24 @@ class _Worker(UvicornWorker):  # type: ignore[misc] # uvicorn-worker has no type
         uvicorn_log.propagate = True
         uvicorn_log.setLevel(logging.ERROR)  # it warns of every client that does not speak HTTP
 
+    def init_process(self) -> None:
+        # Here, after the fork: a listener that the master had a part in would outlive its worker, unanswered.
+        if _BALANCES:
+            self.sockets: list[Any] = [_own_listener(listener) for listener in self.sockets]
+        super().init_process()
+
+
+def _own_listener(shared: Any) -> socket.socket:
+    """A listener of this worker's own at the address of the master's, so that the kernel spreads connections over the
+    workers. From a shared one, whoever wakes first accepts all that wait: one worker busy, the others idle."""
+    listener = socket.socket(shared.family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(shared.getsockname())
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
 
 class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's log, in with ours."""
@@ -185,6 +208,10 @@ def _tell_ready(arbiter: Any) -> None:
         f"http://{listener.cfg_addr[0]}:{listener.getsockname()[1]}" for listener in arbiter.LISTENERS
     )
     log.info("listening on %s with %d workers", addresses, arbiter.num_workers)
+    if _BALANCES:
+        for listener in arbiter.LISTENERS:
+            # The master's own keeps the port, and takes no connection any more.
+            listener.sock.shutdown(socket.SHUT_RD)
     # Forked after this, the workers share what is loaded for as long as no collector of theirs writes to it.
     gc.collect()
     gc.freeze()
