@@ -1,0 +1,340 @@
+"""The documents stay true: what they list is what there is, and what they show is what happens."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import types
+import typing
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import falcon.inspect
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from trees import validated
+from typer.testing import CliRunner
+
+from mqops.api import edge, message_json, peek, publish_body, publisher, puller, settle
+from mqops.api.errors import status_of
+from mqops.bootstrap.serve import create_service
+from mqops.cli.app import app as command_line
+from mqops.durations import format_duration, format_size, parse_duration, parse_size
+from mqops.errors import MqopsError
+from mqops.handlers.invocation import Invocation
+from mqops.handlers.signature import sign, signing_key
+from mqops.handlers.webhook import webhook_headers
+from mqops.message import Delivery, Envelope, Position
+from mqops.model import KINDS, Metadata, Strict
+from mqops.settings import Settings, settings_from
+from reconciler.manifests.schema import schema_at
+from reconciler.manifests.validate import Declared
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS, HTTP_API, OPERATING = (
+    (ROOT / "docs" / name).read_text("utf-8") for name in ("manifests.md", "http-api.md", "operating.md")
+)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
+VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under ``heading``, down to the next of any level."""
+    [found] = [match for match in HEADING.finditer(FENCE.sub(_blanked, text)) if match[2] == heading]
+    following = HEADING.search(FENCE.sub(_blanked, text), found.end())
+    return text[found.end() : following.start() if following else len(text)]
+
+
+def _blanked(fence: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", fence[0])
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The tables in ``text``: a row's first cell, without its backticks, → its other cells."""
+    cells = [[cell.strip() for cell in line.strip("|").split(" |")] for line in text.splitlines() if line[:1] == "|"]
+    return {first.strip("`"): rest for first, *rest in cells if first.startswith("`")}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [match[2] for match in FENCE.finditer(text) if match[1] == language]
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+SETTINGS = rows(section(OPERATING, "Settings"))
+
+
+class Asked(dict[str, str]):
+    """An environment that notes what is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        self.names.add(name)
+        return default
+
+
+def test_every_setting_is_in_the_table_and_nothing_else() -> None:
+    environment = Asked()
+    settings_from(environment)
+    assert set(SETTINGS) == environment.names
+
+
+def test_settings_have_the_default_that_is_written() -> None:
+    written = {name: re.fullmatch("`(.*)`", cells[0]) for name, cells in SETTINGS.items()}
+    values = {name: match[1] for name, match in written.items() if match and "`" not in match[1]}
+    assert len(values) > 20
+    assert settings_from(values) == settings_from({})
+    for name, value in values.items():  # each has a say, so that another value would have shown
+        other = {"0": "1", "docker-compose": "static"}.get(value) or (
+            f"{int(value) - 1}" if value.isdecimal() else f"1{value}"
+        )
+        assert settings_from({name: other}) != settings_from({}), name
+
+
+def test_other_variables_on_the_page_exist() -> None:
+    sources = [*ROOT.glob("mqops/**/*.py"), ROOT / "docker-compose.yml"]
+    known = {name for source in sources for name in VARIABLE.findall(source.read_text("utf-8"))}
+    assert set(VARIABLE.findall(OPERATING)) - known == set()
+
+
+# --- kinds and fields -----------------------------------------------------------------------------------------------
+
+SECTIONS = {kind: (kind,) for kind in KINDS} | {kind: ("Topics and queues", kind) for kind in ("Topic", "Queue")}
+
+
+def model_in(annotation: Any) -> tuple[type[Strict] | None, str]:
+    """The model that a field holds, if it does, and what its fields' paths have in between."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return annotation, "."
+    for argument in typing.get_args(annotation):
+        found, joint = model_in(argument)
+        if found is not None:
+            return found, joint if typing.get_origin(annotation) in (typing.Union, types.UnionType) else f"[]{joint}"
+    return None, ""
+
+
+def fields_of(model: type[Strict], prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
+    """Path, field and default (as manifests write it; ``None`` for none) of every field, those within included."""
+    defaults = model.model_construct().model_dump(mode="json", by_alias=True, warnings=False)
+    for field in model.model_fields.values():
+        path = f"{prefix}{field.alias}"
+        yield path, field, defaults.get(field.alias or "")
+        inner, joint = model_in(field.annotation)
+        if inner is not None:
+            yield from fields_of(inner, path + joint)
+
+
+def spelled(default: Any) -> str:
+    if isinstance(default, list):
+        return f"[{', '.join(default)}]"
+    return {"": '""', "True": "true", "False": "false"}.get(str(default), str(default).removesuffix(".0"))
+
+
+def written_fields(kind: str) -> dict[str, list[str]]:
+    return {path: cells for name in SECTIONS[kind] for path, cells in rows(section(MANIFESTS, name)).items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_of_a_kind_is_in_its_table_and_nothing_else(kind: str) -> None:
+    assert set(written_fields(kind)) == {path for path, _, _ in fields_of(KINDS[kind].spec)}
+
+
+def test_so_is_every_field_of_the_metadata() -> None:
+    assert set(rows(section(MANIFESTS, "One manifest"))) == {path for path, _, _ in fields_of(Metadata)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fields_have_the_default_that_is_written(kind: str) -> None:
+    for path, field, default in fields_of(KINDS[kind].spec):
+        cell = written_fields(kind)[path][1]
+        description = field.description or ""
+        instead = [*VARIABLE.findall(description), *re.findall(r"`(<\w+>\.deadletter)`", description)]
+        if field.is_required():
+            assert cell == "required", path
+        elif default is None:
+            assert cell in (f"`{instead[0]}`" if instead else "none", "any"), path
+        else:
+            assert cell == ("as below" if model_in(field.annotation)[0] else f"`{spelled(default)}`"), path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fields_take_what_is_written(kind: str) -> None:
+    for path, field, _ in fields_of(KINDS[kind].spec):
+        cell = written_fields(kind)[path][0]
+        schema = schema_at(kind, ("spec", *(0 if part == "]" else part for part in re.split(r"[.\[]", path))))
+        schema = schema.get("items", schema)
+        if "minimum" in schema:
+            assert f"{schema['minimum']} to {schema['maximum']}" in cell, path
+        for choice in schema.get("enum", [schema["const"]] if "const" in schema else []):
+            assert f"`{choice}`" in cell, path
+        limits = re.fullmatch(r"(duration|size), (\w+) to (\w+)", cell)
+        assert bool(limits) == (schema.get("examples") in (["30s", "7d"], ["64KiB", "1MiB"])), path
+        if limits:
+            parse, spell = (parse_duration, format_duration) if limits[1] == "duration" else (parse_size, format_size)
+            reader: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+            low, high = parse(limits[2]), parse(limits[3])
+            assert [reader.validate_python(spell(value)) for value in (low, high)] == [low, high]
+            for value in (high + 1, *([low - 1] if low else [])):
+                with pytest.raises(ValidationError):
+                    reader.validate_python(spell(value))
+
+
+# --- manifests that are shown ---------------------------------------------------------------------------------------
+
+
+def test_whole_manifests_in_the_documents_are_valid() -> None:
+    shown = [text for page in PAGES for text in blocks(page.read_text("utf-8"), "yaml") if "apiVersion:" in text]
+    shown.remove(_broken_manifest())
+    results = [result for text in shown for result in validated(text, Settings().manifest_variables)]
+    assert len(results) >= 4
+    assert [result for result in results if not isinstance(result, Declared)] == []
+
+
+def _broken_manifest() -> str:
+    [text] = blocks(section(MANIFESTS, "Errors"), "yaml")
+    return text
+
+
+def test_validate_says_what_the_document_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
+    monkeypatch.chdir(tmp_path)
+    good = CliRunner().invoke(command_line, ["validate", "manifests"])
+    assert good.stdout == blocks(MANIFESTS, "")[0]
+    (tmp_path / "manifests").rename("edited")
+    (tmp_path / "edited/shops/acme/returns.yaml").write_text(_broken_manifest())
+    broken = CliRunner().invoke(command_line, ["validate", "edited"])
+    assert [broken.stdout + broken.stderr] == blocks(section(MANIFESTS, "Errors"), "")
+
+
+# --- the HTTP API ---------------------------------------------------------------------------------------------------
+
+
+def test_every_route_is_in_the_table_and_nothing_else() -> None:
+    settings = Settings(redis_url="redis://127.0.0.1:1", database_url="postgresql://127.0.0.1:1/none")
+    routes = {
+        f"{method.method} {route.path}"
+        for route in falcon.inspect.inspect_app(create_service(settings, "none")).routes or ()
+        for method in route.methods
+        if not method.internal and method.method != "HEAD"
+    }
+    assert routes
+    assert {row for row in rows(HTTP_API) if re.match("[A-Z]+ /", row)} == routes
+
+
+def errors(kind: type[MqopsError] = MqopsError) -> Iterator[type[MqopsError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        if below.__module__ == MqopsError.__module__:
+            yield from errors(below)
+
+
+def test_every_error_code_is_in_the_table_with_its_status() -> None:
+    framework = {"METHOD_NOT_ALLOWED": "405"}
+    expected = {kind.code: str(status_of(kind(""))) for kind in errors()} | framework
+    assert {code: cells[0] for code, cells in rows(section(HTTP_API, "Errors")).items()} == expected
+
+
+def test_limits_are_those_of_the_code() -> None:
+    text = section(HTTP_API, "Limits")
+    for written in (
+        f"| body of a request | {edge.MAX_BODY_BYTES // 2**20} MiB |",
+        f"| messages of a publish | 1 to {publish_body.MAX_MESSAGES} |",
+        f"| headers of a message, with little else | {publisher.MAX_ENVELOPE_BYTES // 2**10} KiB |",
+        f"| key of a message | 1 to {publish_body.MAX_KEY_BYTES} bytes |",
+        f"| messages of a pull | 1 to {puller.MAX_MESSAGES}, about {puller.MAX_BYTES // 2**20} MiB |",
+        f"| ackIds of an ack or nack | 1 to {settle.MAX_ACK_IDS} |",
+        f"| messages of a look | 1 to {peek.MAX_MESSAGES}, about",
+    ):
+        assert written in text
+
+
+def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
+    options = {f"options.{name}" for name in publish_body.OptionsBody.__struct_encode_fields__}
+    headers = {"Idempotency-Key", "traceparent"}
+    assert named("Publish") == {*publish_body.NamingBody.__struct_encode_fields__, *options, *headers} - {
+        "messages",
+        "options",
+    }
+    statuses = set(re.findall(r"``([a-z_]+)``", settle.__doc__ or ""))
+    assert named("Pull, ack, nack") == {*message_json.MessageJson.__struct_encode_fields__, *statuses}
+    reasons = set(re.findall(r"``(\w+)``", (ROOT / "mqops/message.py").read_text().partition("reason: str")[2][:200]))
+    assert named("Dead letters") == reasons
+
+
+def test_every_header_of_a_webhook_is_in_the_table() -> None:
+    envelope = Envelope({"region": "eu"}, traceparent="00-0-0-01")
+    delivery = Delivery(Position(1, 1), 0, token=1, attempt=1, id=bytes(16), key="k", envelope=envelope, payload=b"1")
+    sent = webhook_headers(Invocation("acme", "acme/orders", "billing", delivery), {}, 1, b"key")
+    names = {name.replace("region", "<name>") for name in sent}
+    assert set(rows(section(HTTP_API, "Webhooks"))) == names - {"accept-encoding"}
+
+
+def named(heading: str) -> set[str]:
+    """What the first cells of the tables under ``heading`` name."""
+    return {name for first in rows(section(HTTP_API, heading)) for name in re.split("`, `", first)}
+
+
+def test_the_receiver_takes_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
+    [program] = blocks(HTTP_API, "python")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    secret = "whsec_" + "c2VjcmV0" * 4
+    (tmp_path / "receive.py").write_text(program.replace("3011", str(port)))
+    (tmp_path / "secret").write_text(secret + "\n")
+    with subprocess.Popen([sys.executable, "receive.py", "secret"], cwd=tmp_path, stderr=subprocess.DEVNULL) as running:
+        try:
+            now, body = int(time.time()), b'{"total":150.0}'
+            signed = {"webhook-id": "m1", "webhook-timestamp": str(now)}
+            signed["webhook-signature"] = sign(signing_key(secret), "m1", now, body)
+            assert _post(port, body, signed) == 204
+            assert _post(port, body + b" ", signed) == 401
+        finally:
+            running.kill()
+
+
+def _post(port: int, body: bytes, headers: dict[str, str]) -> int:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/", body, headers)) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+# --- links ----------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that GitHub gives a page's headings."""
+    headings = (match[2] for match in HEADING.finditer(FENCE.sub("", page.read_text("utf-8"))))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", FENCE.sub("", page.read_text("utf-8"))):
+        if re.match("[a-z]+:", target):
+            continue
+        place, _, fragment = target.partition("#")
+        linked = (page.parent / place).resolve() if place else page
+        assert linked.exists(), target
+        assert linked.is_relative_to(ROOT), target
+        assert not fragment or fragment in anchors(linked), target
