@@ -36,6 +36,9 @@ class ExpressionFailed(Exception):
     """The expression could not be evaluated over this message."""
 
 
+_PAYLOAD_FIELD = re.compile(r"\bpayload\s*[.\[]")
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A compiled filter. It keeps no state: one instance serves any number of messages."""
@@ -50,6 +53,8 @@ class Filter:
         except KeyError:
             return False
         except Exception as error:  # the engine raises several kinds; all mean the same to a message
+            if not isinstance(payload, dict) and _PAYLOAD_FIELD.search(self.source):
+                return False  # a payload that is no object has none of the fields that the filter names
             raise ExpressionFailed(str(error)) from error
         if not isinstance(result, bool):
             raise ExpressionFailed(f"the filter gave {type(result).__name__}, not true or false")

@@ -104,7 +104,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         secrets_dir=Path(environment.get("MQOPS_SECRETS_DIR") or state_dir / "secrets"),
         private_targets=reader.private_targets("MQOPS_PRIVATE_TARGETS"),
         development_credential=environment.get("MQOPS_DEVELOPMENT_CREDENTIAL") or None,
-        listen_url=environment.get("MQOPS_LISTEN_URL") or f"http://127.0.0.1:{port + 1}",
+        listen_url=environment.get("MQOPS_LISTEN_URL") or f"http://127.0.0.1:{port + 1 if port < 65_535 else port - 1}",
         accept_risk=reader.choice("MQOPS_ACCEPT_RISK", ("0", "1")) == "1",
         drain_seconds=reader.duration_ms("MQOPS_DRAIN_TIMEOUT", 10_000) / 1000,
         max_message_size_bytes=reader.size("MAX_MESSAGE_SIZE", 1_048_576),

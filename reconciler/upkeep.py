@@ -44,6 +44,12 @@ class Verdict(Enum):
     """Something failed that may work when tried again: a store that is away, a step that Redis refused."""
 
 
+_NAMED = 20
+"""So many changes of an apply are named; a log is no place for thousands."""
+
+_DONE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted", Action.REPAIR: "repaired"}
+
+
 @dataclass(slots=True)
 class Upkeep:
     """Keeps what is applied true to one directory of manifests."""
@@ -125,9 +131,10 @@ class Upkeep:
     def _tell_report(self, report: Report) -> bool:
         if report.done:
             self.say(report.summary)
-            for change in report.done:
-                if change.action is Action.REPAIR:
-                    self.say(f"repaired {described(change)}")
+            for change in report.done[:_NAMED]:
+                self.say(f"{_DONE[change.action]} {described(change)}")
+            if len(report.done) > _NAMED:
+                self.say(f"and {len(report.done) - _NAMED} more")
         if not report.failed:
             self._told.pop("failures", None)
             self._is_declared_anew = False

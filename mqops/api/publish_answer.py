@@ -70,6 +70,8 @@ def error_of(outcome: NotStored | Unknown, catalog: Catalog) -> MqopsError:
             return BrokerNotAvailable("the Redis server is being restored", retry_after_seconds=1)
         case Reason.OVERLOADED:
             return BrokerNotAvailable("too much is being published at the moment", retry_after_seconds=1)
+        case Reason.UNAVAILABLE if outcome.detail.startswith("OOM"):
+            return BrokerNotAvailable("the Redis server's memory is full", retry_after_seconds=5)
         case Reason.UNAVAILABLE:
             return BrokerNotAvailable("the Redis server is away", retry_after_seconds=1)
 

@@ -3,6 +3,7 @@
 A payload is any JSON value and is kept as its exact bytes, never decoded and written anew.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated
 
@@ -15,6 +16,9 @@ from mqops.errors import InvalidRequest
 MAX_MESSAGES = 1_000
 MAX_KEY_BYTES = 1_024
 MAX_TIMEOUT_MS = 60_000
+MAX_HEADERS = 64
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+"""What a webhook can carry: RFC 9110, section 5.6.2."""
 _LAST_TIMESTAMP_MS = 253_402_300_799_999
 """The end of the year 9999: what RFC 3339 can write."""
 
@@ -100,7 +104,7 @@ def messages_of(body: TopicBody) -> list[MessageBody]:
         if not 1 <= len(messages) <= MAX_MESSAGES:
             raise InvalidRequest(f"a request has 1 to {MAX_MESSAGES} messages, not {len(messages)}")
     for index, message in enumerate(messages):
-        if message.key is not None or message.timestamp is not None:
+        if message.key is not None or message.timestamp is not None or message.headers:
             _check(message, index)
     return messages
 
@@ -125,6 +129,18 @@ def timeout_ms_of(body: TopicBody) -> int | None:
 def _check(message: MessageBody, index: int) -> None:
     if message.key is not None and not 1 <= len(message.key.encode()) <= MAX_KEY_BYTES:
         raise InvalidRequest(f"messages[{index}].key has 1 to {MAX_KEY_BYTES} bytes")
+    if message.headers:
+        _check_headers(message.headers, index)
     timestamp_ms = message.timestamp_ms
     if timestamp_ms is not None and not 0 <= timestamp_ms <= _LAST_TIMESTAMP_MS:
         raise InvalidRequest(f"messages[{index}].timestamp is in milliseconds since 1970, or RFC 3339 text")
+
+
+def _check_headers(headers: dict[str, str], index: int) -> None:
+    if len(headers) > MAX_HEADERS:
+        raise InvalidRequest(f"messages[{index}].headers are {len(headers)}, at most {MAX_HEADERS} are taken")
+    for name in headers:
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidRequest(
+                f"messages[{index}].headers: {name!r} is not a header's name: use letters, digits and -"
+            )

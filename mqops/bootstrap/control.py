@@ -20,6 +20,8 @@ from mqops.settings import Settings, settings_from
 from reconciler.stores import doctor
 
 _CONNECT_SECONDS = 5
+_ANSWER_SECONDS = 10
+"""How long a server may take for one answer: a hung one is reported, not waited for."""
 
 _NONE_FOUND = (
     "no {name} is set, and no `mqops up` with an embedded server runs in this directory: "
@@ -82,7 +84,9 @@ def open_redis(settings: Settings) -> "Iterator[redis.Redis]":
     if settings.redis_url is None:
         raise ConfigurationError(_NONE_FOUND.format(name="REDIS_URL"))
     try:
-        client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=60)
+        client = redis.Redis.from_url(
+            settings.redis_url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_ANSWER_SECONDS
+        )
     except ValueError as error:
         raise ConfigurationError(f"REDIS_URL cannot be read: {error}") from error
     with client:

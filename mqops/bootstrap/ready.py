@@ -56,6 +56,8 @@ def ready_text(settings: Settings, directory: StateDirectory, resources: Iterabl
         is_development = settings.development_credential is not None
         publish = _publish_line(url, example, _token(directory.credential if is_development else None))
         lines += ["Publish a message:", f"  {publish}", ""]
+        if not is_development:
+            lines += ["with MQOPS_CREDENTIAL set to a key: `mqops credentials create` makes one, and its manifest", ""]
         lines += ["Watch it arrive (in another terminal, in this directory):", f"  {command} listen", ""]
         if example.queue is not None:
             queue = f"--queue {example.queue} --tenant {example.tenant}"

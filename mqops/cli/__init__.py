@@ -1,5 +1,14 @@
-"""The ``mqops`` command. A module per command or family of commands; this one only gathers them."""
+"""The ``mqops`` command. A module per command or family of commands; ``app`` gathers them."""
 
-from mqops.cli.app import app, main
+import sys
 
-__all__ = ["app", "main"]
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        # Imported here: Ctrl-C while the program is still loading is a Ctrl-C, not a traceback.
+        from mqops.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,5 +1,5 @@
 """``python -m mqops.cli``: the same command, for processes that start each other without knowing the PATH."""
 
-from mqops.cli.app import main
+from mqops.cli import main
 
 main()

@@ -1,9 +1,11 @@
 """The command line: gathers the commands, and turns errors into one line and an exit code."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from mqops import __version__
 from mqops.cli import (
     credentials,
     doctor,
@@ -31,6 +33,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"mqops {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A messaging platform configured by commits."""
 
 
 for command in _COMMANDS:

@@ -189,7 +189,7 @@ class Connection:
         self._wire = None
         self._is_up.clear()
         self._lost.set()
-        self.down_because = str(error) if error else "the connection was closed"
+        self.down_because = _reason(error) if error else "the connection was closed"
         pending, self._pending = self._pending, deque()
         for future in pending:
             if not future.done():
@@ -204,7 +204,7 @@ class Connection:
                 attempt = 0
                 await self._watch()
             except (OSError, ReplyError, ConnectionLost, TimeoutError) as error:
-                self.down_because = str(error) or type(error).__name__
+                self.down_because = _reason(error)
                 if self._wire is not None and self._wire.transport is not None:
                     self._wire.transport.abort()
                 self._disconnected(self._wire, error)
@@ -261,6 +261,12 @@ class Connection:
     def _write_ping(self) -> None:
         if self._wire is not None:
             self._write(self._wire, ("PING",)).add_done_callback(ignore)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it does not answer within {REPLY_TIMEOUT_SECONDS:g} s"
+    return str(error) or type(error).__name__
 
 
 def ignore(reply: asyncio.Future[Any]) -> None:

@@ -165,7 +165,7 @@ class Publisher:
             return
         for (request, index, message), line in zip(batch, reply, strict=True):
             self._settle(request, index, _outcome(message, line))
-            if line.startswith((b"!GONE", b"!DAMAGED")):
+            if line.startswith((b"!FLUSHED", b"!GONE", b"!DAMAGED")):
                 self._ask_for_repair(message.topic)
 
     def _ask_for_repair(self, uid: str) -> None:
