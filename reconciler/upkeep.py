@@ -130,11 +130,11 @@ class Upkeep:
 
     def _tell_report(self, report: Report) -> bool:
         if report.done:
-            self.say(report.summary)
             for change in report.done[:_NAMED]:
                 self.say(f"{_DONE[change.action]} {described(change)}")
             if len(report.done) > _NAMED:
                 self.say(f"and {len(report.done) - _NAMED} more")
+            self.say(report.summary)
         if not report.failed:
             self._told.pop("failures", None)
             self._is_declared_anew = False

@@ -231,7 +231,7 @@ def test_a_database_that_goes_away_is_told_once_and_recovered_from(
 
 def test_a_single_look_says_what_came_of_it(platform: Platform) -> None:
     assert platform.upkeep.look() is Verdict.SETTLED
-    assert platform.said == ["Applied revision 1: 1 created."]
+    assert platform.said == ["created Tenant acme: declared", "Applied revision 1: 1 created."]
     assert platform.upkeep.look() is Verdict.SETTLED
     platform.write("orders.yaml", "nonsense")
     assert platform.upkeep.look() is Verdict.STUCK

@@ -46,6 +46,14 @@ def test_a_missing_field_is_false(source: str) -> None:
     assert matches(source) is False
 
 
+def test_a_payload_that_is_no_object_has_no_fields() -> None:
+    for payload in ([1, 2], "text", 5, None, True):
+        assert matches("payload.total > 1", payload) is False
+        assert matches("payload['total'] > 1", payload) is False
+    with pytest.raises(ExpressionFailed):
+        matches("payload > 1", "text")
+
+
 @pytest.mark.parametrize(
     ("source", "payload"),
     [
@@ -55,7 +63,6 @@ def test_a_missing_field_is_false(source: str) -> None:
         ("payload.count / 0 == 1", PAYLOAD),
         ("timestamp(payload.when) < timestamp('2027-01-01T00:00:00Z')", PAYLOAD),
         ("payload.total", PAYLOAD),
-        ("payload.total > 1", [1, 2]),
     ],
 )
 def test_any_other_failure_is_the_messages_own(source: str, payload: Any) -> None:
