@@ -17,10 +17,31 @@ class JoinedWritesProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._joined = _JoinedWrites(transport)
         super().connection_made(self._joined)  # type: ignore[arg-type] # it stands for one
+        self._idle_since = self.loop.time()
+        self._idle_check = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._idle_check.cancel()
+        super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         self._joined.flush()  # an answer without a body is complete as well
-        super().on_response_complete()
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        # As uvicorn does it, but for the timer that it would arm now and cancel at the next request.
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+
+    def _close_if_idle(self) -> None:
+        """One timer a connection, which looks when it is due how long nothing was asked."""
+        left_seconds = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if left_seconds <= 0 and not is_answering:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_check = self.loop.call_later(max(left_seconds, 1.0), self._close_if_idle)
 
 
 class _JoinedWrites:

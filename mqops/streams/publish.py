@@ -147,8 +147,10 @@ class Publisher:
             log.error("the publish script failed half way: %s", error)
             for request, index, message in batch:
                 self._settle(request, index, Unknown(message.id, str(error)))
-        if queue.waiting:
-            self._flush()
+        if queue.waiting and not self._is_scheduled:
+            # At the end of this turn: what arrived in it goes along.
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _reload(self, queue: _Queue, batch: list[_Waiting]) -> None:
         """The server forgot its scripts: nothing ran. Load it, and put the batch back in front."""
