@@ -6,18 +6,16 @@ migrated template and dropped afterwards.
 """
 
 import os
-import re
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
+from databases import created
 from redis import Redis
 
 from mqops.embedded.directory import StateDirectory, open_state_directory
@@ -69,8 +67,8 @@ def database_server_url(servers_directory: StateDirectory) -> Iterator[str]:
 def template_database(database_server_url: str) -> Iterator[str]:
     """The name of a migrated database to clone."""
     name = f"mqops_template_{uuid4().hex[:12]}"
-    with _created(database_server_url, name):
-        with psycopg.connect(_with_database(database_server_url, name), autocommit=True) as connection:
+    with created(database_server_url, name) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
             migrate(connection)
         yield name
 
@@ -94,28 +92,13 @@ def redis_client(redis_url: str) -> Iterator[Redis]:
 def database_url(database_server_url: str, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own."""
     name = f"mqops_test_{uuid4().hex[:12]}"
-    with _created(database_server_url, name, template=template_database):
-        yield _with_database(database_server_url, name)
+    with created(database_server_url, name, template_database) as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url(database_server_url: str) -> Iterator[str]:
     """A database of the test's own without any tables."""
     name = f"mqops_test_{uuid4().hex[:12]}"
-    with _created(database_server_url, name):
-        yield _with_database(database_server_url, name)
-
-
-@contextmanager
-def _created(server_url: str, name: str, template: str = "template1") -> Iterator[None]:
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(create)
-    yield
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def _with_database(server_url: str, name: str) -> str:
-    # By hand: urllib drops the empty host of a socket's URL.
-    return re.sub(r"^(\w+://[^/?]*)(?:/[^?]*)?", rf"\1/{name}", server_url)
+    with created(database_server_url, name) as url:
+        yield url

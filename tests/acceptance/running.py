@@ -6,40 +6,28 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil
+from commands import MQOPS, environment
+from waiting import eventually
+
+from mqops.embedded.port import free_port
 
 START_SECONDS = 90.0
-MQOPS = (sys.executable, "-m", "mqops.cli")
 
 
 def free_ports(count: int) -> int:
     """The first of ``count`` ports in a row that nobody uses."""
     for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first: int = probe.getsockname()[1]
+        first = free_port("127.0.0.1")
         with contextlib.suppress(OSError), contextlib.ExitStack() as taken:
             for port in range(first, first + count):
                 taken.enter_context(socket.socket()).bind(("127.0.0.1", port))
             return first
     raise AssertionError("no free ports")
-
-
-def eventually(check: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """The first true answer of ``check``; fails naming ``what`` when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := check():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
 
 
 class Command:
@@ -79,10 +67,9 @@ class Command:
             return line
 
         try:
-            line: str = eventually(found, text, seconds)
+            return eventually(found, text, seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.output}") from None
-        return line
 
     def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 40.0) -> int:
         """Signal it and wait; its exit code."""
@@ -106,10 +93,7 @@ class Platform:
         self.directory = directory
         self.port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("MQOPS_", "REDIS_", "DATABASE_"))
-        }
-        self.environment = {**inherited, "PORT": str(self.port), **(variables or {})}
+        self.environment = environment(**{"PORT": str(self.port), **(variables or {})})
         self.up: Command | None = None
 
     def __enter__(self) -> "Platform":
@@ -158,8 +142,7 @@ class Platform:
                 return psutil.Process(pid)
             return None
 
-        process: psutil.Process = eventually(found, f"a process {name}")
-        return process
+        return eventually(found, f"a process {name}")
 
     def processes_here(self) -> list[psutil.Process]:
         """Every process that works in this directory or its state directory."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 from ledgers import Publisher, Puller, Webhook, call
-from running import Platform, eventually
+from running import Platform
+from waiting import eventually
 
 from mqops.embedded.directory import StateDirectory, open_state_directory
 from mqops.embedded.postgres import postgres_url, start_postgres

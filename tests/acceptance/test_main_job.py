@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from ledgers import call
-from running import Platform, eventually
+from running import Platform
 from standardwebhooks import Webhook
+from waiting import eventually
 
 pytestmark = pytest.mark.acceptance
 

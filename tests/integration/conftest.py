@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from uuid import uuid4
 
-import psycopg
 import pytest
-from platform_seed import Platform
-from psycopg import sql
+from api_platform import Platform
+from databases import created
+from installation import Installation
 from redis import Redis
-from seed import Seed
 from served import served
 
 from mqops.catalog import feed
@@ -23,17 +22,10 @@ def platform(
     monkeypatch.setattr(feed, "POLL_SECONDS", 0.02)  # each test declares what it needs, and waits for it to be seen
     with Redis.from_url(redis_server_url) as client:
         client.flushdb()
-    name = f"mqops_platform_{uuid4().hex[:12]}"
-    with psycopg.connect(database_server_url, autocommit=True) as connection:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template_database)))
-    info = psycopg.conninfo.conninfo_to_dict(database_server_url)
-    database_url = psycopg.conninfo.make_conninfo(**{**info, "dbname": name})
-    seed = Seed(database_url, redis_server_url)
-    with served(database_url, redis_server_url, tmp_path_factory.mktemp("state"), seed.installation) as client:
-        platform = Platform(seed, client)
-        platform.populate()
-        yield platform
-    with psycopg.connect(database_server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with created(database_server_url, f"mqops_platform_{uuid4().hex[:12]}", template_database) as database_url:
+        installation = Installation(database_url, redis_server_url)
+        with served(database_url, redis_server_url, tmp_path_factory.mktemp("state"), installation.id) as client:
+            platform = Platform(installation, client)
+            platform.populate()
+            yield platform
     monkeypatch.undo()

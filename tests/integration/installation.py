@@ -1,168 +1,179 @@
-"""A small installation for tests: rows in PostgreSQL and streams in Redis, as the reconciler would leave them."""
+"""An installation for tests of the data plane: rows in PostgreSQL, streams and groups in Redis, as an apply leaves
+them. Not made by an apply, because tests also want what none leaves: a row that Redis knows nothing of, a topic that is
+being deleted.
+"""
 
 import contextlib
+import hashlib
 import json
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from redis import Redis
 
 from mqops.catalog import CatalogFeed
-from mqops.codec.envelope import encode_envelope
-from mqops.keys import BUCKETS, Keyspace, bucket_of
+from mqops.durations import parse_duration
+from mqops.keys import Keyspace, bucket_of
 from mqops.lua import load_script
-from mqops.message import Envelope, NewMessage, format_id, new_message_id
 from mqops.model import KINDS
-from mqops.streams import Stored, Streams
+from reconciler.stores import instance
 
-Reference = tuple[str, str, str]
+_STORED = {"retention": "7d", "maxBacklog": 10_000, "maxMessageSize": "1MiB"}
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Topic": _STORED,
+    "Queue": {**_STORED, "ackDeadline": "30s"},
+    "Subscription": {"concurrency": 5, "ackDeadline": "30s", "startFrom": "earliest"},
+}
 
 
-@dataclass
 class Installation:
-    """Declares things one at a time; declaring one again changes it."""
+    """What one test declares. Every change is a revision of its own, as an apply is; declaring again is a change."""
 
-    database_url: str
-    redis_url: str
-    client: "Redis"
-    keys: Keyspace = field(default_factory=lambda: Keyspace("w:"))
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    uids: dict[Reference, str] = field(default_factory=dict)
-    generations: dict[str, int] = field(default_factory=dict)
-    revision: int = 0
+    def __init__(self, database_url: str, redis_url: str, keys: Keyspace | None = None) -> None:
+        self.database_url = database_url
+        self.redis_url = redis_url
+        self.keys = keys or Keyspace()
+        self._uids: dict[tuple[str, str, str], str] = {}
+        self._specs: dict[str, dict[str, Any]] = {}
+        with self._database() as database, Redis.from_url(redis_url) as redis:
+            self.id = instance.establish(database, redis, self.keys, "default").installation
 
-    def __post_init__(self) -> None:
-        self._execute("INSERT INTO mq_instance (installation, environment) VALUES (%s, 'default')", self.id)
-        for bucket in range(BUCKETS):
-            self._script("prepare_bucket", bucket)
-
-    def tenant(self, name: str) -> None:
-        self._declare("Tenant", "", name, {})
-
-    def topic(self, tenant: str, name: str, **spec: Any) -> None:
-        complete = {"retention": "7d", "maxBacklog": 100_000, "maxMessageSize": "1MiB", **spec}
-        uid = self._declare("Topic", tenant, name, complete)
-        partitions, state = complete.get("partitions", 1), complete.get("state", "active")
-        self._script(
-            "prepare_topic", self.bucket(tenant), uid, "Topic", tenant, name, partitions, 1, state, "", 7 * 86_400_000
-        )
-
-    def handler(self, tenant: str, name: str, url: str, **http: Any) -> None:
-        self._declare("Handler", tenant, name, {"type": "http", "http": {"url": url, "timeout": "10s", **http}})
-
-    def subscription(self, tenant: str, name: str, **spec: Any) -> None:
-        """Reads from the earliest; ``deadLetter`` names a declared topic."""
-        complete = {"concurrency": 5, "ackDeadline": "30s", "startFrom": "earliest", **spec}
-        uid = self._declare("Subscription", tenant, name, complete)
-        home, _, topic = complete["topic"].rpartition("/")
-        home = home or tenant
-        dead = complete.get("deadLetter")
-        self._script(
-            "prepare_subscription",
-            self.bucket(home),
-            *(uid, tenant, name, self.uids["Topic", home, topic], 1 if home == tenant else 0),
-            complete.get("retry", {}).get("maxAttempts", 4),
-            self.keys.bucket(self.bucket(home)) + self.uids["Topic", tenant, dead] if dead else "",
-            *("active", "earliest"),
-        )
-
-    def webhook(self, tenant: str, url: str, **spec: Any) -> None:
-        """A tenant with a topic ``orders``, its dead letters, and a subscription ``billing`` that posts to ``url``."""
-        self.tenant(tenant)
-        self.topic(tenant, "orders")
-        self.topic(tenant, "orders.deadletter")
-        self.handler(tenant, "hook", url)
-        self.subscription(tenant, "billing", topic="orders", handler="hook", deadLetter="orders.deadletter", **spec)
+    def uid(self, kind: str, tenant: str, name: str) -> str:
+        return self._uids[kind, tenant, name]
 
     def bucket(self, tenant: str) -> int:
-        return bucket_of(self.uids["Tenant", "", tenant])
+        return bucket_of(self.uid("Tenant", "", tenant))
 
-    def counters(self, tenant: str = "acme", name: str = "billing") -> dict[str, int]:
-        """What is done, dead-lettered and in flight of a subscription."""
-        bucket, uid = self.bucket(tenant), self.uids["Subscription", tenant, name]
-        meta = self.client.hgetall(self.keys.meta(bucket, uid))
-        counts = {key: int(meta.get(key.encode(), 0)) for key in ("done", "dead_lettered", "lost")}
-        return {**counts, "in_flight": self.client.hlen(self.keys.flight(bucket, uid, 0))}
+    def tenant(self, name: str) -> str:
+        uid = self.put("Tenant", "", name, {})
+        self._run("prepare_bucket", self.bucket(name))
+        return uid
 
-    def dead_letters(self, tenant: str = "acme", name: str = "orders.deadletter") -> list[dict[str, Any]]:
-        """What the dead letters of a topic say of themselves."""
-        stream = self.keys.stream(self.bucket(tenant), self.uids["Topic", tenant, name], 0)
-        return [json.loads(fields[b"x"]) for _, fields in self.client.xrange(stream)]
+    def credential(self, tenant: str, name: str, key: str, *, principal: str | None = None, **more: Any) -> str:
+        """``more``: ``roles``, ``expiresAt``."""
+        entry = {"sha256": hashlib.sha256(key.encode()).hexdigest()}
+        if "expiresAt" in more:
+            entry["expiresAt"] = more.pop("expiresAt")
+        return self.put("Credential", tenant, name, {"principal": principal or name, "keys": [entry], **more})
 
-    async def publish(self, tenant: str, topic: str, *payloads: bytes, **envelope: Any) -> list[str]:
-        """Ids of the messages, all stored."""
-        async with self.streams() as streams:
-            return await self.publish_by(streams, tenant, topic, *payloads, **envelope)
+    def handler(self, tenant: str, name: str, url: str, **http: Any) -> str:
+        return self.put("Handler", tenant, name, {"type": "http", "http": {"url": url, "timeout": "10s", **http}})
 
-    async def publish_by(
-        self, streams: Streams, tenant: str, topic: str, *payloads: bytes, **envelope: Any
-    ) -> list[str]:
-        """The same over connections that are there already."""
-        uid = self.uids["Topic", tenant, topic]
-        messages = [
-            NewMessage(
-                bucket=self.bucket(tenant),
-                topic=uid,
-                generation=self.generations[uid],
-                partition=0,
-                id=new_message_id(0),
-                key="",
-                envelope=encode_envelope(Envelope(**envelope)),
-                payload=payload,
-            )
-            for payload in payloads
-        ]
-        outcomes = await streams.publish(messages)
-        assert all(isinstance(outcome, Stored) for outcome in outcomes), outcomes
-        return [format_id(message.id) for message in messages]
+    def topic(self, tenant: str, name: str, **spec: Any) -> str:
+        uid = self.put("Topic", tenant, name, spec)
+        self._prepare("Topic", tenant, name)
+        return uid
 
-    @contextlib.asynccontextmanager
-    async def streams(self, redis_url: str | None = None, installation: str | None = None) -> AsyncIterator[Streams]:
-        streams = Streams.open(redis_url or self.redis_url, self.keys, installation or self.id, name="test")
-        await streams.start()
-        try:
-            yield streams
-        finally:
-            await streams.stop()
+    def queue(self, tenant: str, name: str, **spec: Any) -> str:
+        """The queue and the subscription that it implies; its dead letters need a topic that is there already."""
+        uid = self.put("Queue", tenant, name, spec)
+        self._prepare("Queue", tenant, name)
+        complete = self._specs[uid]
+        implied = {
+            "topic": name,
+            "ackDeadline": complete["ackDeadline"],
+            "retry": {"maxAttempts": complete["maxAttempts"]},
+            "deadLetter": complete["deadLetter"],
+        }
+        self.subscription(tenant, name, implied_by=uid, **implied)
+        return uid
 
-    @contextlib.asynccontextmanager
-    async def feed(self, directory: Path) -> AsyncIterator[CatalogFeed]:
-        feed = CatalogFeed(self.database_url, "default", directory / "catalog.snapshot")
-        await feed.start()
-        try:
-            yield feed
-        finally:
-            await feed.stop()
-
-    def _declare(self, kind: str, tenant: str, name: str, spec: dict[str, Any]) -> str:
-        uid = self.uids.setdefault((kind, tenant, name), str(uuid.uuid4()))
-        self.generations[uid] = self.generations.get(uid, 0) + 1
-        self.revision += 1
-        complete = KINDS[kind].spec.model_validate(spec).model_dump_json()
-        self._execute(
-            """WITH moved AS (UPDATE mq_instance SET revision = %(revision)s)
-            INSERT INTO mq_resources (uid, kind, tenant, name, spec, generation, managed_by, revision)
-            VALUES (%(uid)s, %(kind)s, %(tenant)s, %(name)s, %(spec)s, %(generation)s, 'test', %(revision)s)
-            ON CONFLICT (uid) DO UPDATE SET spec = EXCLUDED.spec, generation = EXCLUDED.generation,
-                revision = EXCLUDED.revision""",
-            uid=uid,
-            kind=kind,
-            tenant=tenant,
-            name=name,
-            spec=complete,
-            generation=self.generations[uid],
-            revision=self.revision,
+    def subscription(self, tenant: str, name: str, *, implied_by: str | None = None, **spec: Any) -> str:
+        """Reads from the earliest; the topics that ``topic`` and ``deadLetter`` name are there already."""
+        uid = self.put("Subscription", tenant, name, spec, implied_by)
+        complete = self._specs[uid]
+        owner, _, topic_name = complete["topic"].rpartition("/")
+        owner = owner or tenant
+        topic = self._uids.get(("Topic", owner, topic_name)) or self.uid("Queue", owner, topic_name)
+        dead = ""
+        if complete["deadLetter"]:
+            dead = self.keys.bucket(self.bucket(tenant)) + self.uid("Topic", tenant, complete["deadLetter"])
+        own = "1" if owner == tenant else "0"
+        attempts = complete["retry"]["maxAttempts"]
+        self._run(
+            "prepare_subscription",
+            self.bucket(owner),
+            *(uid, tenant, name, topic, own, attempts, dead, complete["state"], complete["startFrom"]),
         )
         return uid
 
-    def _execute(self, query: str, *values: Any, **named: Any) -> None:
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
-            connection.execute(query.encode(), named or values)
+    def put(self, kind: str, tenant: str, name: str, spec: dict[str, Any], implied_by: str | None = None) -> str:
+        """Insert or change the row, and nothing but the row; returns its uid."""
+        model = KINDS[kind].spec.model_validate({**_DEFAULTS.get(kind, {}), **spec})
+        complete = model.model_dump(mode="json")
+        uid = self._uids.setdefault((kind, tenant, name), str(uuid4()))
+        self._specs[uid] = complete
+        with self._database() as database:
+            revision = self._next_revision(database)
+            database.execute(
+                "INSERT INTO mq_resources (uid, kind, tenant, name, spec, managed_by, implied_by, revision)"
+                " VALUES (%s, %s, %s, %s, %s, 'test', %s, %s)"
+                " ON CONFLICT (uid) DO UPDATE SET spec = excluded.spec, revision = excluded.revision,"
+                " generation = mq_resources.generation + 1",
+                (uid, kind, tenant, name, json.dumps(complete), implied_by, revision),
+            )
+        return uid
 
-    def _script(self, name: str, bucket: int, *arguments: Any) -> None:
-        source = load_script("reconciler.scripts", name).source
-        assert self.client.eval(source, 1, self.keys.epoch(bucket), *arguments) != -1
+    def delete(self, kind: str, tenant: str, name: str) -> None:
+        """Delete the row, and nothing but the row, as the history tells it."""
+        uid = self._uids.pop((kind, tenant, name))
+        with self._database() as database:
+            revision = self._next_revision(database)
+            database.execute("DELETE FROM mq_resources WHERE uid = %s", (uid,))
+            database.execute(
+                "INSERT INTO mq_revisions (revision, actor, trigger, summary) VALUES (%s, 'test', 'apply', '{}')",
+                (revision,),
+            )
+            database.execute(
+                "INSERT INTO mq_changes (revision, sequence, action, uid, kind, tenant, name, managed_by)"
+                " VALUES (%s, 1, 'delete', %s, %s, %s, %s, 'test')",
+                (revision, uid, kind, tenant, name),
+            )
+
+    def prepare_again(self, tenant: str, topic: str, generation: int) -> None:
+        """Tell Redis of a topic's new form; whoever knows an older generation is refused from then on."""
+        self._prepare("Topic", tenant, topic, generation)
+
+    def close(self, tenant: str, topic: str) -> None:
+        """Tell Redis that a topic is being deleted."""
+        self._run("close", self.bucket(tenant), self.uid("Topic", tenant, topic))
+
+    def _prepare(self, kind: str, tenant: str, name: str, generation: int = 1) -> None:
+        uid = self.uid(kind, tenant, name)
+        spec = self._specs[uid]
+        backlog = "" if spec["maxBacklog"] is None else spec["maxBacklog"]
+        retention_ms = parse_duration(spec["retention"])
+        self._run(
+            "prepare_topic",
+            self.bucket(tenant),
+            *(uid, kind, tenant, name, spec["partitions"], generation, spec["state"], backlog, retention_ms),
+        )
+
+    def _run(self, script: str, bucket: int, *arguments: Any) -> None:
+        source = load_script("reconciler.scripts", script).source
+        with Redis.from_url(self.redis_url) as redis:
+            assert redis.eval(source, 1, self.keys.epoch(bucket), *arguments) != -1, script
+
+    def _database(self) -> "psycopg.Connection[Any]":
+        return psycopg.connect(self.database_url)
+
+    @staticmethod
+    def _next_revision(database: "psycopg.Connection[Any]") -> int:
+        row = database.execute("UPDATE mq_instance SET revision = revision + 1 RETURNING revision").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@contextlib.asynccontextmanager
+async def following(database_url: str, directory: Path, environment: str = "default") -> AsyncIterator[CatalogFeed]:
+    """A catalog that follows what is declared, with its snapshot in ``directory``."""
+    feed = CatalogFeed(database_url, environment, directory / "catalog.snapshot")
+    await feed.start()
+    try:
+        yield feed
+    finally:
+        await feed.stop()

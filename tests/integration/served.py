@@ -4,13 +4,13 @@ import contextlib
 import http.client
 import json
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from waiting import eventually
 
 from mqops.api.joined_writes import JoinedWritesProtocol
 from mqops.bootstrap.serve import create_service
@@ -104,11 +104,8 @@ def served(database_url: str, redis_url: str, state_dir: Path, installation: str
     thread = threading.Thread(target=server.run, name="served")
     thread.start()
     try:
-        deadline = time.monotonic() + 20
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: server.started or not thread.is_alive(), "the server's start")
+        assert server.started, "the server did not start"
         yield Client(server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True

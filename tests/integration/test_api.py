@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from api_platform import ACME, GLOBEX, NOT_A_KEY, PUBLISHER, SYSTEM, Platform
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from platform_seed import ACME, GLOBEX, NOT_A_KEY, PUBLISHER, SYSTEM, Platform
 from served import API
 
 from mqops.api.edge import MAX_BODY_BYTES
@@ -72,7 +72,7 @@ def test_a_body_may_name_its_topic_or_queue(platform: Platform) -> None:
 
 def test_a_topic_is_found_by_its_uid_too(platform: Platform) -> None:
     topic, _ = platform.topic_with_reader()
-    uid = platform.seed.uid("Topic", "acme", topic)
+    uid = platform.installation.uid("Topic", "acme", topic)
     assert platform.acme.publish(uid, {"payload": 1}).status == 200
 
 
@@ -255,7 +255,7 @@ def test_what_belongs_to_another_tenant_is_absent_byte_for_byte(platform: Platfo
     }
     for path, kind in names.items():
         _, family, name, verb = path.split("/")
-        uid = platform.seed.uid(kind, "acme", name)
+        uid = platform.installation.uid(kind, "acme", name)
         body = {"ackIds": ["x"]} if verb == "ack" else {"payload": 1} if verb == "publish" else {}
         absent = str(uuid4())
         for hidden in (name, uid):
@@ -363,8 +363,8 @@ def test_a_paused_topic_takes_nothing(platform: Platform) -> None:
 def test_a_topic_that_changed_a_moment_ago_is_published_to_as_it_is_now(platform: Platform) -> None:
     topic, _ = platform.topic_with_reader(partitions=2)
     platform.acme.publish(topic, {"payload": 1})
-    platform.seed.put("Topic", "acme", topic, {"partitions": 4})
-    platform.seed.prepare_again("acme", topic, generation=2)
+    platform.installation.put("Topic", "acme", topic, {"partitions": 4})
+    platform.installation.prepare_again("acme", topic, generation=2)
     answer = platform.acme.publish(topic, {"payload": 1, "partition": 0})
     assert answer.status == 200
     assert platform.acme.publish(topic, {"payload": 1, "partition": 3}).status == 200
@@ -373,16 +373,16 @@ def test_a_topic_that_changed_a_moment_ago_is_published_to_as_it_is_now(platform
 def test_a_topic_that_was_deleted_a_moment_ago_is_not_found(platform: Platform) -> None:
     topic, _ = platform.topic_with_reader()
     platform.acme.publish(topic, {"payload": 1})
-    platform.seed.close("acme", topic)
-    platform.seed.delete("Topic", "acme", topic)
+    platform.installation.close("acme", topic)
+    platform.installation.delete("Topic", "acme", topic)
     answer = platform.acme.publish(topic, {"payload": 1})
     assert (answer.status, answer.code) == (404, "TOPIC_NOT_FOUND")
 
 
 def test_a_topic_whose_streams_are_gone_answers_that_it_is_being_restored(platform: Platform) -> None:
     topic = platform.name("bare")
-    platform.seed.put("Topic", "acme", topic, {})
-    platform.wait_for("Topic", topic)
+    platform.installation.put("Topic", "acme", topic, {})
+    platform.wait_for_topic(topic)
     answer = platform.acme.publish(topic, {"payload": 1})
     assert (answer.status, answer.code, answer.body["retryAfter"]) == (503, "BROKER_NOT_AVAILABLE", 1)
 

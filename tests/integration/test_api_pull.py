@@ -4,10 +4,11 @@ import time
 from typing import Any
 
 import pytest
+from api_platform import ACME, GLOBEX, NOT_A_KEY, SYSTEM, Platform
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from platform_seed import ACME, GLOBEX, NOT_A_KEY, SYSTEM, Platform
 from served import API
+from waiting import eventually
 
 from mqops.api.ack_id import HandOut, format_ack_id
 from mqops.message import Position
@@ -22,11 +23,7 @@ def publish(platform: Platform, topic: str, *payloads: Any) -> None:
 
 def pull_until(platform: Platform, subscription: str, seconds: float = 5.0) -> dict[str, Any]:
     """The next message, which may still be on its way there."""
-    deadline = time.monotonic() + seconds
-    while not (messages := platform.acme.pull(subscription, 1)):
-        assert time.monotonic() < deadline, f"nothing came to {subscription}"
-        time.sleep(0.02)
-    return messages[0]
+    return eventually(lambda: platform.acme.pull(subscription, 1), f"a message in {subscription}", seconds)[0]
 
 
 # Settling
@@ -91,7 +88,7 @@ def test_what_is_no_ack_id_of_this_subscription_is_invalid(platform: Platform) -
     ack_id = platform.acme.pull(subscription)[0]["ackId"]
     assert platform.acme.settle("ack", other, ack_id) == ["invalid"]
     assert platform.acme.settle("nack", subscription, "", "x", "A" * 44, ack_id[::-1]) == ["invalid"] * 4
-    uid = platform.seed.uid("Subscription", "acme", subscription)
+    uid = platform.installation.uid("Subscription", "acme", subscription)
     made_up = [format_ack_id(uid, HandOut(partition, Position(1, 1), 7, 1)) for partition in (0, 900)]
     assert platform.acme.settle("ack", subscription, *made_up) == ["lost", "lost"]
     assert platform.acme.settle("ack", subscription, "x", ack_id, made_up[0]) == ["invalid", "acked", "lost"]
@@ -176,12 +173,11 @@ def test_a_filter_that_fails_over_a_message_dead_letters_it(platform: Platform) 
 
 def test_what_is_pushed_or_paused_is_not_pulled(platform: Platform) -> None:
     topic, _ = platform.topic_with_reader()
-    handler = {"type": "http", "http": {"url": "https://example.test/"}}
-    platform.seed.put("Handler", "acme", "hook", handler)
+    platform.installation.handler("acme", "hook", "https://example.test/")
     for more, words in (({"handler": "hook"}, "delivered to handler 'hook'"), ({"state": "paused"}, "is paused")):
         name = platform.name("reader")
-        platform.seed.subscription("acme", name, topic=topic, **more)
-        platform.wait_for("Subscription", name)
+        platform.installation.subscription("acme", name, topic=topic, **more)
+        platform.wait_for_subscription(name)
         answer = platform.acme.post(f"/subscriptions/{name}/pull")
         assert (answer.status, answer.code) == (409, "CONFLICT")
         assert words in answer.body["message"]
@@ -193,21 +189,20 @@ def test_nothing_is_read_from_an_archived_topic(platform: Platform) -> None:
 
 
 def test_a_subscription_that_cannot_be_used_says_why(platform: Platform) -> None:
-    platform.seed.put("Subscription", "acme", "waits", {"topic": "not-there-yet"})
-    deadline = time.monotonic() + 5
-    while (answer := platform.acme.post("/subscriptions/waits/pull")).status == 404 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    platform.installation.put("Subscription", "acme", "waits", {"topic": "not-there-yet"})
+    eventually(lambda: platform.acme.post("/subscriptions/waits/pull").status != 404, "the subscription", 5)
+    answer = platform.acme.post("/subscriptions/waits/pull")
     assert (answer.status, answer.code) == (503, "MQ_CONSUMER_ERROR")
     assert "not-there-yet" in answer.body["message"]
     assert platform.globex.post("/subscriptions/waits/pull").status == 404
-    platform.seed.delete("Subscription", "acme", "waits")
+    platform.installation.delete("Subscription", "acme", "waits")
 
 
 def test_a_subscription_whose_group_is_gone_answers_that_it_is_being_restored(platform: Platform) -> None:
     topic, _ = platform.topic_with_reader()
     name = platform.name("reader")
-    platform.seed.put("Subscription", "acme", name, {"topic": topic})
-    platform.wait_for("Subscription", name)
+    platform.installation.put("Subscription", "acme", name, {"topic": topic})
+    platform.wait_for_subscription(name)
     answer = platform.acme.post(f"/subscriptions/{name}/pull")
     assert (answer.status, answer.code, answer.body["retryAfter"]) == (503, "BROKER_NOT_AVAILABLE", 1)
 
@@ -226,19 +221,17 @@ def test_a_queue_is_pulled_and_settled_by_its_name(platform: Platform) -> None:
 
 def test_another_tenants_public_topic_is_read_by_ones_own_subscription(platform: Platform) -> None:
     topic = platform.name("news")
-    platform.seed.topic("acme", topic, public=True, consumers=["nobody"])
+    platform.installation.topic("acme", topic, public=True, consumers=["nobody"])
     name = platform.name("reader")
-    platform.seed.subscription("globex", name, topic=f"acme/{topic}")
-    deadline = time.monotonic() + 5
-    while platform.globex.post(f"/subscriptions/{name}/pull").status == 404 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    platform.installation.subscription("globex", name, topic=f"acme/{topic}")
+    platform.wait_for_subscription(name, tenant="globex")
     publish(platform, topic, 1)
     message = platform.globex.pull(name)[0]
     assert (message["topic"], message["payload"]) == (f"acme/{topic}", 1)
     assert platform.globex.settle("ack", name, message["ackId"]) == ["acked"]
-    platform.seed.put("Topic", "acme", topic, {"public": False})
-    while (answer := platform.globex.post(f"/subscriptions/{name}/pull")).status == 200 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    platform.installation.put("Topic", "acme", topic, {"public": False})
+    eventually(lambda: platform.globex.post(f"/subscriptions/{name}/pull").status != 200, "the refusal", 5)
+    answer = platform.globex.post(f"/subscriptions/{name}/pull")
     assert (answer.status, answer.code) == (403, "FORBIDDEN")
 
 

@@ -1,18 +1,15 @@
 """The catalog following a real PostgreSQL: fresh after an apply, and still there when the database is not."""
 
 import asyncio
-import contextlib
-import re
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 import uvloop
-from psycopg import sql
-from seed import Seed
+from databases import away
+from installation import Installation, following
+from waiting import eventually_async
 
 from mqops.catalog import Catalog, CatalogFeed, Row, read_snapshot
 from mqops.catalog.snapshot import Snapshot, write_snapshot
@@ -22,42 +19,25 @@ NOBODY_LISTENS = "postgresql://postgres@127.0.0.1:1/mqops"
 
 
 @pytest.fixture
-def seed(database_url: str, redis_url: str) -> Seed:
-    seed = Seed(database_url, redis_url)
-    seed.tenant("acme")
-    seed.topic("acme", "orders")
-    return seed
+def installation(database_url: str, redis_url: str) -> Installation:
+    installation = Installation(database_url, redis_url)
+    installation.tenant("acme")
+    installation.topic("acme", "orders")
+    return installation
 
 
-@contextlib.asynccontextmanager
-async def following(url: str, directory: Path, environment: str = "default") -> AsyncIterator[CatalogFeed]:
-    feed = CatalogFeed(url, environment, directory / "catalog.snapshot")
-    await feed.start()
-    try:
-        yield feed
-    finally:
-        await feed.stop()
-
-
-async def until(holds: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.01)
-
-
-def test_an_apply_is_seen_within_a_second(seed: Seed, database_url: str, tmp_path: Path) -> None:
+def test_an_apply_is_seen_within_a_second(installation: Installation, database_url: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
             seen: list[Catalog] = []
             feed.on_change(seen.append)
-            seed.topic("acme", "users")
-            await until(lambda: feed.current.topic("acme", "users") is not None, 1.0)
+            installation.topic("acme", "users")
+            await eventually_async(lambda: feed.current.topic("acme", "users") is not None, 1.0)
             assert seen[-1] is feed.current
-            seed.put("Topic", "acme", "users", {"partitions": 3})
-            await until(lambda: partitions(feed, "users") == 3, 1.0)
-            seed.delete("Topic", "acme", "users")
-            await until(lambda: feed.current.topic("acme", "users") is None, 1.0)
+            installation.put("Topic", "acme", "users", {"partitions": 3})
+            await eventually_async(lambda: partitions(feed, "users") == 3, 1.0)
+            installation.delete("Topic", "acme", "users")
+            await eventually_async(lambda: feed.current.topic("acme", "users") is None, 1.0)
             assert feed.current.topic("acme", "orders") is not None
 
     uvloop.run(scenario())
@@ -69,12 +49,12 @@ def partitions(feed: CatalogFeed, topic: str) -> int:
 
 
 def test_a_refresh_sees_what_was_applied_before_it_whoever_else_asks(
-    seed: Seed, database_url: str, tmp_path: Path
+    installation: Installation, database_url: str, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
             for count in range(2, 6):
-                seed.put("Topic", "acme", "orders", {"partitions": count})
+                installation.put("Topic", "acme", "orders", {"partitions": count})
                 await asyncio.gather(*(feed.refresh() for _ in range(50)))
                 assert partitions(feed, "orders") == count
             revision = feed.current.revision
@@ -84,15 +64,15 @@ def test_a_refresh_sees_what_was_applied_before_it_whoever_else_asks(
 
 
 def test_what_a_repair_put_back_and_a_row_that_vanished_are_noticed_with_the_next_revision(
-    seed: Seed, database_url: str, tmp_path: Path
+    installation: Installation, database_url: str, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
-            seed.topic("acme", "vanishes")
+            installation.topic("acme", "vanishes")
             await feed.refresh()
             with psycopg.connect(database_url) as database:  # somebody's hand: no revision, no history
                 database.execute("DELETE FROM mq_resources WHERE name = 'vanishes'")
-            seed.topic("acme", "other")
+            installation.topic("acme", "other")
             await feed.refresh()
             assert feed.current.topic("acme", "vanishes") is None
             assert feed.current.topic("acme", "other") is not None
@@ -100,10 +80,12 @@ def test_what_a_repair_put_back_and_a_row_that_vanished_are_noticed_with_the_nex
     uvloop.run(scenario())
 
 
-def test_an_older_database_put_back_in_place_is_read_anew(seed: Seed, database_url: str, tmp_path: Path) -> None:
+def test_an_older_database_put_back_in_place_is_read_anew(
+    installation: Installation, database_url: str, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
-            seed.topic("acme", "after-the-backup")
+            installation.topic("acme", "after-the-backup")
             await feed.refresh()
             with psycopg.connect(database_url) as database:
                 database.execute("DELETE FROM mq_resources WHERE name = 'after-the-backup'")
@@ -115,7 +97,9 @@ def test_an_older_database_put_back_in_place_is_read_anew(seed: Seed, database_u
     uvloop.run(scenario())
 
 
-def test_a_database_that_goes_away_and_comes_back(seed: Seed, database_url: str, tmp_path: Path) -> None:
+def test_a_database_that_goes_away_and_comes_back(
+    installation: Installation, database_url: str, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
             known = feed.current
@@ -123,17 +107,19 @@ def test_a_database_that_goes_away_and_comes_back(seed: Seed, database_url: str,
                 await feed.refresh()
                 assert feed.current is known
                 assert feed.health().error is not None
-            seed.topic("acme", "users")
-            await until(lambda: feed.current.topic("acme", "users") is not None, 4.0)
+            installation.topic("acme", "users")
+            await eventually_async(lambda: feed.current.topic("acme", "users") is not None, 4.0)
             assert feed.health().error is None
 
     uvloop.run(scenario())
 
 
-def test_it_starts_from_the_snapshot_while_the_database_is_away(seed: Seed, database_url: str, tmp_path: Path) -> None:
+def test_it_starts_from_the_snapshot_while_the_database_is_away(
+    installation: Installation, database_url: str, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
-            seed.topic("acme", "users")
+            installation.topic("acme", "users")
             await feed.refresh()
             known = feed.current
         with away(database_url):
@@ -146,12 +132,12 @@ def test_it_starts_from_the_snapshot_while_the_database_is_away(seed: Seed, data
     uvloop.run(scenario())
 
 
-def test_the_snapshot_follows_a_change(seed: Seed, database_url: str, tmp_path: Path) -> None:
+def test_the_snapshot_follows_a_change(installation: Installation, database_url: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
-            seed.topic("acme", "users")
+            installation.topic("acme", "users")
             await feed.refresh()
-            await until(lambda: snapshot_revision(tmp_path) == feed.current.revision, 6.0)
+            await eventually_async(lambda: snapshot_revision(tmp_path) == feed.current.revision, 6.0)
 
     uvloop.run(scenario())
 
@@ -170,7 +156,9 @@ def test_without_database_and_snapshot_it_does_not_start(tmp_path: Path) -> None
         uvloop.run(scenario())
 
 
-def test_another_environments_database_is_refused(seed: Seed, database_url: str, tmp_path: Path) -> None:
+def test_another_environments_database_is_refused(
+    installation: Installation, database_url: str, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path, environment="production"):
             pass
@@ -188,7 +176,7 @@ def test_a_database_without_tables_is_told(empty_database_url: str, tmp_path: Pa
         uvloop.run(scenario())
 
 
-def test_a_row_it_cannot_use_stops_nothing(seed: Seed, database_url: str, tmp_path: Path) -> None:
+def test_a_row_it_cannot_use_stops_nothing(installation: Installation, database_url: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with following(database_url, tmp_path) as feed:
             with psycopg.connect(database_url) as database:
@@ -198,7 +186,7 @@ def test_a_row_it_cannot_use_stops_nothing(seed: Seed, database_url: str, tmp_pa
                     " SELECT gen_random_uuid(), 'Volcano', 'acme', 'etna', '{\"erupts\": true}', 'x', revision"
                     " FROM mq_instance"
                 )
-            seed.topic("acme", "users")
+            installation.topic("acme", "users")
             await feed.refresh()
             assert feed.current.topic("acme", "users") is not None
             assert [entry.kind for entry in feed.current.unusable.values()] == ["Volcano"]
@@ -229,19 +217,3 @@ def test_writers_at_once_leave_one_whole_snapshot(tmp_path: Path) -> None:
         for writer in writers:
             writer.join()
     assert [file.name for file in tmp_path.iterdir()] == ["catalog.snapshot"]
-
-
-@contextlib.contextmanager
-def away(database_url: str) -> Iterator[None]:
-    """The database takes no connections, and those there are were cut."""
-    name = re.search(r"/([^/?]*)(?:\?|$)", database_url.removeprefix("postgresql://"))
-    assert name is not None
-    database = sql.Identifier(name[1])
-    other = database_url.replace(f"/{name[1]}", "/template1", 1)
-    with psycopg.connect(other, autocommit=True) as connection:
-        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name[1],))
-        try:
-            yield
-        finally:
-            connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(database))

@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 from redis import Redis
+from waiting import eventually
 
 from mqops.embedded import process as processes
 from mqops.embedded.directory import SOCKET_PATH_BYTES, StateDirectory, held_lock, open_state_directory
@@ -63,15 +63,6 @@ def started() -> Iterator[Callable[[Process], Process]]:
     yield note
     for process in running:
         process.stop()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def sleeper(name: str = "sleeper", seconds: int = 600) -> Program:
@@ -175,7 +166,7 @@ def test_killing_the_starter_stops_its_servers_and_the_next_start_works(
     # At once, while they are still going down.
     with held_lock(directory):
         stop_leftovers(directory)
-        assert eventually(lambda: not any(processes.is_running(server) for server in servers))
+        eventually(lambda: not any(processes.is_running(server) for server in servers))
         started(start_postgres(directory))
         started(start_valkey(directory))
     assert answer(valkey_url(directory), "GET", "written") == b"before"
@@ -251,7 +242,7 @@ def test_what_runs_is_found_by_other_commands_until_it_is_gone(directory: StateD
     try:
         running = Running("run", up.record(), {"PORT": "3010"}, ())
         write_running(directory, running)
-        assert eventually(lambda: find_running(directory.root) == running)
+        eventually(lambda: find_running(directory.root) == running)
         assert stat.S_IMODE(directory.run.stat().st_mode) == 0o600
     finally:
         up.stop()
@@ -267,7 +258,7 @@ def test_only_the_very_process_on_record_is_taken_for_a_leftover(directory: Stat
         earlier = Started(record.name, record.pid, record.created_at - 60, record.mark, record.stop_signal)
         other_command = Started(record.name, record.pid, record.created_at, "# ours", record.stop_signal)
         write_running(directory, Running("run", earlier, {}, (earlier, other_command)))
-        assert eventually(lambda: find(record) is not None)  # not while it becomes the program
+        eventually(lambda: find(record) is not None)  # not while it becomes the program
         assert find_leftovers(directory) == []
         stop_leftovers(directory)
         assert foreign.exit_code is None
@@ -282,7 +273,7 @@ def test_what_a_dead_process_left_in_its_group_is_found_and_stopped(directory: S
     )
     parent = Process.start(program, directory.log("parent"))
     record = parent.record()
-    assert eventually(lambda: parent.exit_code == 0)
+    eventually(lambda: parent.exit_code == 0)
     write_running(directory, Running("another run", record, {}, (record,)))
     assert find_leftovers(directory) == []
     write_running(directory, Running("r1", record, {}, (record,)))
@@ -296,7 +287,7 @@ def test_a_process_that_ignores_being_asked_is_killed(directory: StateDirectory)
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
     program = Program("deaf", (sys.executable, "-c", code), "deaf", grace_seconds=0.3)
     process = Process.start(program, directory.log("deaf"))
-    assert eventually(lambda: directory.log("deaf").read_text() == "ready\n")
+    eventually(lambda: directory.log("deaf").read_text() == "ready\n")
     process.stop()
     assert process.exit_code == -signal.SIGKILL
 
@@ -315,7 +306,7 @@ def test_a_process_that_dies_is_started_again_with_growing_patience(directory: S
         return len(said) >= times
 
     try:
-        assert eventually(lambda: has_ended(3))
+        eventually(lambda: has_ended(3))
     finally:
         supervisor.stop(lambda: False)
     assert [re.findall(r"exit code 3\); starting it again in ([0-9.]+) s", text) for text in said] == [

@@ -1,7 +1,6 @@
 """The webhook handler against real receivers."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from aiohttp import web
 from sinks import always, ok, sink
 from standardwebhooks.webhooks import Webhook
 
+from mqops.embedded.port import free_port
 from mqops.handlers.http import HttpSender
 from mqops.handlers.invocation import Invocation
 from mqops.handlers.outcome import Failed, Outcome, Rejected, Succeeded
@@ -274,7 +274,8 @@ def test_what_keeps_an_answer_from_coming_is_said_without_the_url() -> None:
                 assert isinstance(outcome, Failed)
                 assert expected in outcome.brief
                 assert "s3cret" not in outcome.detail
-            outcome = await ours.send(handler(f"http://127.0.0.1:{free_port()}/s3cret"), invocation(), 2_000)
+            port = free_port("127.0.0.1")
+            outcome = await ours.send(handler(f"http://127.0.0.1:{port}/s3cret"), invocation(), 2_000)
             assert isinstance(outcome, Failed)
             assert outcome.brief.startswith("cannot connect to 127.0.0.1:")
             assert "s3cret" not in outcome.detail
@@ -361,10 +362,3 @@ def test_a_cancelled_delivery_leaves_nothing_behind() -> None:
 
 def at(tenant: str) -> Invocation:
     return Invocation(tenant, "acme/orders", "billing", invocation().delivery)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -3,11 +3,9 @@
 import base64
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import MQOPS, environment
 from standardwebhooks.webhooks import Webhook
 
 from mqops.handlers.signature import sign, signing_key
@@ -56,8 +55,8 @@ class Listening:
 @contextlib.contextmanager
 def listening(directory: Path, *arguments: str) -> Iterator[Listening]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "mqops.cli", "listen", "--port", "0", *arguments],
-        env=environment(directory),
+        [*MQOPS, "listen", "--port", "0", *arguments],
+        env=state_in(directory),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -72,8 +71,8 @@ def listening(directory: Path, *arguments: str) -> Iterator[Listening]:
         process.communicate()
 
 
-def environment(directory: Path) -> dict[str, str]:
-    return {**os.environ, "MQOPS_STATE_DIR": str(directory), "TERM": "dumb"}
+def state_in(directory: Path) -> dict[str, str]:
+    return environment(MQOPS_STATE_DIR=str(directory), TERM="dumb")
 
 
 def signed(secret: str, at: float | None = None, body: bytes = BODY) -> dict[str, str]:
@@ -178,8 +177,8 @@ def test_a_taken_port_is_an_error_with_the_way_out(tmp_path: Path) -> None:
 
 def refused(directory: Path, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "mqops.cli", "listen", *arguments],
-        env=environment(directory),
+        [*MQOPS, "listen", *arguments],
+        env=state_in(directory),
         capture_output=True,
         text=True,
         timeout=20,

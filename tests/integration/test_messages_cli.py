@@ -1,26 +1,30 @@
 """`mqops publish`, `pull` and `tail` against the running API."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from platform_seed import ACME, SYSTEM, Platform
+from api_platform import ACME, SYSTEM, Platform
+from commands import MQOPS, environment
 
 
-def environment(platform: Platform, **more: str) -> dict[str, str]:
+def speaking_to(platform: Platform, **more: str) -> dict[str, str]:
     url = f"http://127.0.0.1:{platform.client.port}"
-    return {**os.environ, "MQOPS_URL": url, "MQOPS_CREDENTIAL": ACME, "http_proxy": "http://127.0.0.1:1", **more}
+    return environment(**{"MQOPS_URL": url, "MQOPS_CREDENTIAL": ACME, "http_proxy": "http://127.0.0.1:1", **more})
 
 
 def mqops(platform: Platform, *arguments: str, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "mqops.cli", *arguments]
     return subprocess.run(
-        command, env=environment(platform, **more), input=stdin, capture_output=True, text=True, timeout=30, check=False
+        [*MQOPS, *arguments],
+        env=speaking_to(platform, **more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
@@ -52,9 +56,7 @@ def test_tail_prints_what_comes_from_now_on_and_takes_none(platform: Platform, t
     platform.acme.publish(topic, {"payload": "before"})
     printed = tmp_path / "printed"
     with printed.open("wb") as output:
-        tail = subprocess.Popen(
-            [sys.executable, "-m", "mqops.cli", "tail", topic], env=environment(platform), stdout=output
-        )
+        tail = subprocess.Popen([*MQOPS, "tail", topic], env=speaking_to(platform), stdout=output)
     try:
         for number in range(500):
             platform.acme.publish(topic, {"payload": f"seen {number}\x1b[31m", "key": "k\x9b"})

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from seed import Seed
+from commands import MQOPS, environment
+from installation import Installation
+from redis import Redis
 from served import Answer, Client
 
 from mqops.embedded.directory import open_state_directory
@@ -26,29 +27,29 @@ AWAY_DATABASE = "postgresql://postgres@127.0.0.1:1/mqops"
 
 
 @pytest.fixture
-def seed(database_url: str, redis_url: str) -> Seed:
-    return seeded(database_url, redis_url)
+def installation(database_url: str, redis_url: str) -> Installation:
+    return populated(database_url, redis_url)
 
 
-def seeded(database_url: str, redis_url: str) -> Seed:
-    seed = Seed(database_url, redis_url)
-    seed.tenant("acme")
-    seed.credential("acme", "checkout", KEY)
-    seed.topic("acme", "orders")
-    seed.subscription("acme", "reader", topic="orders")
-    return seed
+def populated(database_url: str, redis_url: str) -> Installation:
+    installation = Installation(database_url, redis_url)
+    installation.tenant("acme")
+    installation.credential("acme", "checkout", KEY)
+    installation.topic("acme", "orders")
+    installation.subscription("acme", "reader", topic="orders")
+    return installation
 
 
 class Served:
     """One `mqops serve`."""
 
-    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, log: Path, settings: dict[str, str]) -> None:
         self.log = log
-        self.port = int(environment["PORT"])
+        self.port = int(settings["PORT"])
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mqops.cli", "serve"],
-                env={**os.environ, **environment},
+                [*MQOPS, "serve"],
+                env=environment(**settings),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -88,7 +89,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     running: list[Served] = []
 
     def start(database_url: str, redis_url: str, **more: str) -> Served:
-        environment = {
+        settings = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "PORT": str(free_port("127.0.0.1")),
@@ -96,7 +97,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             "MQOPS_ACCEPT_RISK": "1",
             **more,
         }
-        running.append(Served(tmp_path / f"serve-{len(running)}.log", environment))
+        running.append(Served(tmp_path / f"serve-{len(running)}.log", settings))
         return running[-1]
 
     yield start
@@ -105,7 +106,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 def test_it_drains_and_every_answer_2xx_is_stored(
-    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
 ) -> None:
     served = serve(database_url, redis_url)
     served.wait_until_ready()
@@ -135,7 +136,7 @@ def test_it_drains_and_every_answer_2xx_is_stored(
 
 
 def test_workers_do_not_outlive_a_killed_master_and_the_port_is_free_again(
-    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
 ) -> None:
     served = serve(database_url, redis_url)
     served.wait_until_ready()
@@ -149,7 +150,7 @@ def test_workers_do_not_outlive_a_killed_master_and_the_port_is_free_again(
 
 
 def test_a_killed_worker_is_replaced(
-    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
 ) -> None:
     served = serve(database_url, redis_url)
     served.wait_until_ready()
@@ -160,7 +161,7 @@ def test_a_killed_worker_is_replaced(
 
 
 def test_it_starts_from_the_snapshot_while_the_database_is_away(
-    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served], tmp_path: Path
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served], tmp_path: Path
 ) -> None:
     first = serve(database_url, redis_url)
     first.wait_until_ready()
@@ -182,7 +183,7 @@ def test_it_starts_with_redis_away_and_recovers_by_itself(
     url = valkey_url(directory)
     valkey = start_valkey(directory)
     try:
-        seeded(database_url, url)
+        populated(database_url, url)
         valkey.stop()
         served = serve(database_url, url, MQOPS_DRAIN_TIMEOUT="1s")
         served.wait(lambda: served.client.get("/livez").status == 200)
@@ -227,7 +228,7 @@ def drains_with_an_answer(served: Served, hung: int) -> bool:
 
 
 def test_a_taken_port_is_told_with_its_holder(
-    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         served = serve(database_url, redis_url, PORT=str(holder.getsockname()[1]))
@@ -238,11 +239,8 @@ def test_a_taken_port_is_told_with_its_holder(
 
 
 def test_stores_of_two_installations_are_refused(
-    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served], redis_client: object
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served], redis_client: Redis
 ) -> None:
-    import redis
-
-    assert isinstance(redis_client, redis.Redis)
     redis_client.hset("mq:stamp", "installation", "another")
     served = serve(database_url, redis_url)
     assert served.process.wait(20) == 1
@@ -250,7 +248,7 @@ def test_stores_of_two_installations_are_refused(
 
 
 def test_another_environment_is_refused(
-    seed: Seed, database_url: str, redis_url: str, serve: Callable[..., Served]
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
 ) -> None:
     served = serve(database_url, redis_url, MQOPS_ENVIRONMENT="production")
     assert served.process.wait(20) == 1

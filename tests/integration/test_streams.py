@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import redis
+from waiting import eventually_async
 
 from mqops.codec.envelope import content_digest, encode_envelope
 from mqops.errors import BrokerNotAvailable
@@ -127,12 +128,6 @@ async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
         await asyncio.sleep(0.05)
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await check():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.02)
-
-
 def test_requests_of_a_moment_keep_their_order_and_their_outcomes(topic: Topic, redis_url: str) -> None:
     async def scenario() -> None:
         async with engine(redis_url) as streams:
@@ -163,7 +158,7 @@ def test_a_connection_lost_after_the_write_is_unknown_and_stored_at_most_once(to
             async def works() -> bool:
                 return isinstance((await streams.publish([topic.message()]))[0], Stored)
 
-            await eventually(works)
+            await eventually_async(works)
 
     asyncio.run(scenario())
 
@@ -186,7 +181,7 @@ def test_a_server_that_is_away_stores_nothing_and_is_found_again(topic: Topic, r
                 async def works() -> bool:
                     return isinstance((await streams.publish([topic.message()]))[0], Stored)
 
-                await eventually(works)
+                await eventually_async(works)
 
     asyncio.run(scenario())
     assert len(topic.stored_ids()) == 1

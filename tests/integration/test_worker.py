@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from installation import Installation
+from push_platform import PushPlatform
 from redis import Redis
 from sinks import always, sink
-from workers import QUICK, Slow, attempts, eventually, working
+from waiting import eventually_async
+from workers import QUICK, Slow, attempts, working
 
 from mqops.delivery.dispatch import Limits
 
 
 @pytest.fixture
-def platform(database_url: str, redis_url: str, redis_client: "Redis") -> Installation:
-    return Installation(database_url, redis_url, redis_client)
+def platform(database_url: str, redis_url: str, redis_client: "Redis") -> PushPlatform:
+    return PushPlatform(database_url, redis_url, redis_client)
 
 
-def test_what_is_published_arrives_once_and_is_done(platform: Installation, tmp_path: Path) -> None:
+def test_what_is_published_arrives_once_and_is_done(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink() as receiver:
             platform.webhook("acme", receiver.url())
@@ -29,7 +30,7 @@ def test_what_is_published_arrives_once_and_is_done(platform: Installation, tmp_
                 await receiver.received(3)
                 after = await platform.publish("acme", "orders", *(str(n).encode() for n in range(4, 101)))
                 await receiver.received(100)
-                await eventually(lambda: platform.counters()["done"] == 100)
+                await eventually_async(lambda: platform.counters()["done"] == 100)
             assert Counter(attempts(receiver)) == Counter((message, "1") for message in before + after)
             assert sorted(map(int, receiver.bodies)) == list(range(1, 101))
             assert platform.counters()["in_flight"] == 0
@@ -37,7 +38,7 @@ def test_what_is_published_arrives_once_and_is_done(platform: Installation, tmp_
     asyncio.run(main())
 
 
-def test_an_idle_worker_delivers_within_milliseconds(platform: Installation, tmp_path: Path) -> None:
+def test_an_idle_worker_delivers_within_milliseconds(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink() as receiver, platform.streams() as streams:
             platform.webhook("acme", receiver.url())
@@ -56,7 +57,7 @@ def test_an_idle_worker_delivers_within_milliseconds(platform: Installation, tmp
     asyncio.run(main())
 
 
-def test_without_the_bell_a_sweep_finds_the_work(platform: Installation, tmp_path: Path) -> None:
+def test_without_the_bell_a_sweep_finds_the_work(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink() as receiver:
             platform.webhook("acme", receiver.url())
@@ -68,7 +69,7 @@ def test_without_the_bell_a_sweep_finds_the_work(platform: Installation, tmp_pat
     asyncio.run(main())
 
 
-def test_the_filter_decides_what_is_delivered(platform: Installation, tmp_path: Path) -> None:
+def test_the_filter_decides_what_is_delivered(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink() as receiver:
             wanted = "payload == null || (payload.total > 100.0 && headers.region == 'eu')"
@@ -79,7 +80,7 @@ def test_the_filter_decides_what_is_delivered(platform: Installation, tmp_path: 
             await platform.publish("acme", "orders", b"\xff not JSON", **eu)
             broken = await platform.publish("acme", "orders", b'{"total": "much"}', **eu)
             async with working(platform, tmp_path):
-                await eventually(lambda: platform.counters()["done"] == 6)
+                await eventually_async(lambda: platform.counters()["done"] == 6)
             assert sorted(receiver.bodies) == [b"\xff not JSON", b'{"total": 120.5}'][::-1]
             (letter,) = platform.dead_letters()
             assert (letter["reason"], letter["attempts"]) == ("filter_error", 1)
@@ -89,7 +90,7 @@ def test_the_filter_decides_what_is_delivered(platform: Installation, tmp_path: 
     asyncio.run(main())
 
 
-def test_a_failed_message_is_tried_again_under_its_id(platform: Installation, tmp_path: Path) -> None:
+def test_a_failed_message_is_tried_again_under_its_id(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(always(500)) as receiver:
             platform.webhook("acme", receiver.url(), retry=QUICK)
@@ -104,19 +105,19 @@ def test_a_failed_message_is_tried_again_under_its_id(platform: Installation, tm
                 await receiver.received(3)
                 # Both retries were timed here: two sweeps alone could take two seconds.
                 assert time.monotonic() - started < 1
-                await eventually(lambda: platform.counters()["done"] == 1)
+                await eventually_async(lambda: platform.counters()["done"] == 1)
             assert attempts(receiver) == [(message, "1"), (message, "2"), (message, "3")]
 
     asyncio.run(main())
 
 
-def test_used_up_attempts_end_in_the_dead_letter_topic(platform: Installation, tmp_path: Path) -> None:
+def test_used_up_attempts_end_in_the_dead_letter_topic(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(always(500, "no stock")) as receiver:
             platform.webhook("acme", receiver.url(), retry={**QUICK, "maxAttempts": 3})
             async with working(platform, tmp_path):
                 (message,) = await platform.publish("acme", "orders", b"{}")
-                await eventually(lambda: platform.counters()["dead_lettered"] == 1)
+                await eventually_async(lambda: platform.counters()["dead_lettered"] == 1)
             assert attempts(receiver) == [(message, "1"), (message, "2"), (message, "3")]
             (letter,) = platform.dead_letters()
             assert letter["reason"] == "retries_exhausted"
@@ -129,20 +130,20 @@ def test_used_up_attempts_end_in_the_dead_letter_topic(platform: Installation, t
     asyncio.run(main())
 
 
-def test_a_rejected_message_is_not_tried_again(platform: Installation, tmp_path: Path) -> None:
+def test_a_rejected_message_is_not_tried_again(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(always(410)) as receiver:
             platform.webhook("acme", receiver.url(), retry=QUICK)
             async with working(platform, tmp_path):
                 await platform.publish("acme", "orders", b"{}")
-                await eventually(lambda: platform.counters()["dead_lettered"] == 1)
+                await eventually_async(lambda: platform.counters()["dead_lettered"] == 1)
             assert len(receiver.requests) == 1
             assert platform.dead_letters()[0]["reason"] == "rejected"
 
     asyncio.run(main())
 
 
-def test_a_reader_of_dead_letters_has_none_of_its_own(platform: Installation, tmp_path: Path) -> None:
+def test_a_reader_of_dead_letters_has_none_of_its_own(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(always(410)) as receiver:
             platform.webhook("acme", receiver.url())
@@ -150,13 +151,13 @@ def test_a_reader_of_dead_letters_has_none_of_its_own(platform: Installation, tm
             async with working(platform, tmp_path):
                 await platform.publish("acme", "orders", b"{}")
                 await receiver.received(2)
-                await eventually(lambda: platform.counters("acme", "alarm")["done"] == 1)
+                await eventually_async(lambda: platform.counters("acme", "alarm")["done"] == 1)
             assert len(platform.dead_letters()) == 1
 
     asyncio.run(main())
 
 
-def test_a_receiver_is_left_alone_for_as_long_as_it_asks(platform: Installation, tmp_path: Path) -> None:
+def test_a_receiver_is_left_alone_for_as_long_as_it_asks(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(always(429, Retry_After="1")) as receiver:
             platform.webhook("acme", receiver.url(), retry=QUICK)
@@ -170,7 +171,7 @@ def test_a_receiver_is_left_alone_for_as_long_as_it_asks(platform: Installation,
 
 
 def test_no_more_are_under_way_than_the_subscription_and_the_worker_allow(
-    platform: Installation, tmp_path: Path
+    platform: PushPlatform, tmp_path: Path
 ) -> None:
     async def main() -> None:
         async with sink(slow := Slow(0.05)) as receiver, sink(rest := Slow(0.05)) as other:
@@ -187,7 +188,7 @@ def test_no_more_are_under_way_than_the_subscription_and_the_worker_allow(
     asyncio.run(main())
 
 
-def test_large_messages_are_under_way_only_as_far_as_memory_allows(platform: Installation, tmp_path: Path) -> None:
+def test_large_messages_are_under_way_only_as_far_as_memory_allows(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(slow := Slow(0.02)) as receiver:
             platform.webhook("acme", receiver.url(), concurrency=20)
@@ -199,7 +200,7 @@ def test_large_messages_are_under_way_only_as_far_as_memory_allows(platform: Ins
     asyncio.run(main())
 
 
-def test_one_tenants_backlog_does_not_keep_another_waiting(platform: Installation, tmp_path: Path) -> None:
+def test_one_tenants_backlog_does_not_keep_another_waiting(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(Slow(0.05)) as receiver, sink() as other:
             platform.webhook("acme", receiver.url())
@@ -219,7 +220,7 @@ def test_one_tenants_backlog_does_not_keep_another_waiting(platform: Installatio
     asyncio.run(main())
 
 
-def test_the_catalog_is_followed_while_at_work(platform: Installation, tmp_path: Path) -> None:
+def test_the_catalog_is_followed_while_at_work(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink() as first, sink() as second:
             platform.webhook("acme", first.url())
@@ -229,7 +230,7 @@ def test_the_catalog_is_followed_while_at_work(platform: Installation, tmp_path:
                 await first.received(1)
                 platform.handler("acme", "hook", second.url())
                 platform.subscription("acme", "billing", **subscription, state="paused")
-                await eventually(lambda: not running.worker.served)
+                await eventually_async(lambda: not running.worker.served)
                 await platform.publish("acme", "orders", b"2")
                 await asyncio.sleep(1.5)
                 assert second.requests == []

@@ -6,18 +6,20 @@ import time
 from pathlib import Path
 
 import pytest
-from installation import Installation
+from installation import following
+from push_platform import PushPlatform
 from redis import Redis
 from sinks import always, sink
-from workers import Gate, OneAtATime, Slow, attempts, eventually, worker_process, working
+from waiting import eventually_async
+from workers import Gate, OneAtATime, Slow, attempts, worker_process, working
 
 
 @pytest.fixture
-def platform(database_url: str, redis_url: str, redis_client: "Redis") -> Installation:
-    return Installation(database_url, redis_url, redis_client)
+def platform(database_url: str, redis_url: str, redis_client: "Redis") -> PushPlatform:
+    return PushPlatform(database_url, redis_url, redis_client)
 
 
-def test_a_worker_that_is_told_to_go_finishes_what_it_has(platform: Installation, tmp_path: Path) -> None:
+def test_a_worker_that_is_told_to_go_finishes_what_it_has(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(Slow(0.5)) as receiver:
             platform.webhook("acme", receiver.url(), concurrency=2)
@@ -31,7 +33,7 @@ def test_a_worker_that_is_told_to_go_finishes_what_it_has(platform: Installation
     asyncio.run(main())
 
 
-def test_what_cannot_be_finished_in_time_is_given_back(platform: Installation, tmp_path: Path) -> None:
+def test_what_cannot_be_finished_in_time_is_given_back(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(Slow(30)) as receiver:
             platform.webhook("acme", receiver.url())
@@ -55,7 +57,7 @@ def test_what_cannot_be_finished_in_time_is_given_back(platform: Installation, t
     asyncio.run(main())
 
 
-def test_a_success_is_settled_although_redis_went_away_meanwhile(platform: Installation, tmp_path: Path) -> None:
+def test_a_success_is_settled_although_redis_went_away_meanwhile(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(Slow(0.3)) as receiver:
             platform.webhook("acme", receiver.url())
@@ -68,7 +70,7 @@ def test_a_success_is_settled_although_redis_went_away_meanwhile(platform: Insta
                 await asyncio.sleep(0.6)
                 assert platform.counters()["in_flight"] == 1
                 await gate.open()
-                await eventually(lambda: platform.counters()["done"] == 1)
+                await eventually_async(lambda: platform.counters()["done"] == 1)
             assert len(receiver.requests) == 1
             await gate.shut()
 
@@ -76,12 +78,12 @@ def test_a_success_is_settled_although_redis_went_away_meanwhile(platform: Insta
 
 
 def test_a_worker_starts_with_both_stores_away_and_delivers_once_redis_is_there(
-    platform: Installation, tmp_path: Path
+    platform: PushPlatform, tmp_path: Path
 ) -> None:
     async def main() -> None:
         async with sink() as receiver:
             platform.webhook("acme", receiver.url())
-            async with platform.feed(tmp_path):
+            async with following(platform.database_url, tmp_path):
                 pass  # leaves the snapshot that the worker starts from
             await platform.publish("acme", "orders", b"1")
             gate = Gate(platform.redis_url)
@@ -96,7 +98,7 @@ def test_a_worker_starts_with_both_stores_away_and_delivers_once_redis_is_there(
                 await platform.publish("acme", "orders", b"2")
                 await gate.open()
                 await receiver.received(2)
-                await eventually(lambda: platform.counters()["done"] == 2)
+                await eventually_async(lambda: platform.counters()["done"] == 2)
                 process.send_signal(signal.SIGTERM)
                 log = await asyncio.to_thread(lambda: process.communicate(timeout=15)[0])
                 await gate.shut()
@@ -106,7 +108,7 @@ def test_a_worker_starts_with_both_stores_away_and_delivers_once_redis_is_there(
     asyncio.run(main())
 
 
-def test_a_message_outlives_the_worker_that_had_it(platform: Installation, tmp_path: Path) -> None:
+def test_a_message_outlives_the_worker_that_had_it(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink(OneAtATime()) as receiver:
             platform.webhook("acme", receiver.url())
@@ -118,7 +120,7 @@ def test_a_message_outlives_the_worker_that_had_it(platform: Installation, tmp_p
                 async with working(platform, tmp_path):
                     await receiver.received(2, seconds=20)
                     assert time.monotonic() - killed < 15
-                    await eventually(lambda: platform.counters()["done"] == 1)
+                    await eventually_async(lambda: platform.counters()["done"] == 1)
             # Losing its worker is not the message's fault: the attempt does not count.
             assert attempts(receiver) == [(message, "1"), (message, "1")]
 
@@ -126,7 +128,7 @@ def test_a_message_outlives_the_worker_that_had_it(platform: Installation, tmp_p
 
 
 def test_a_worker_that_was_stopped_settles_nothing_that_others_took_over(
-    platform: Installation, tmp_path: Path
+    platform: PushPlatform, tmp_path: Path
 ) -> None:
     async def main() -> None:
         answer = OneAtATime()
@@ -140,11 +142,11 @@ def test_a_worker_that_was_stopped_settles_nothing_that_others_took_over(
                     platform.client.zadd(platform.keys.workers, {name: 0})  # instead of twelve seconds of silence
                 async with working(platform, tmp_path):
                     await receiver.received(2, seconds=15)
-                    await eventually(lambda: platform.counters()["done"] == 1)
+                    await eventually_async(lambda: platform.counters()["done"] == 1)
                     process.send_signal(signal.SIGCONT)
                     answer.let_go.set()
                     await platform.publish("acme", "orders", *[b"{}"] * 20)  # it is of use again, too
-                    await eventually(lambda: platform.counters()["done"] == 21)
+                    await eventually_async(lambda: platform.counters()["done"] == 21)
                 process.send_signal(signal.SIGTERM)
                 log = await asyncio.to_thread(lambda: process.communicate(timeout=15)[0])
             assert process.returncode == 0

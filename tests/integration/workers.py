@@ -3,20 +3,19 @@ that comes and goes."""
 
 import asyncio
 import contextlib
-import os
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from aiohttp import web
-from installation import Installation
+from commands import MQOPS, environment
+from installation import following
+from push_platform import PushPlatform
 from sinks import Sink
 
 from mqops.delivery.dispatch import Limits
 from mqops.delivery.worker import Worker
+from mqops.embedded.port import free_port
 from mqops.handlers.http import HttpSender
 from mqops.handlers.secrets import SecretStore
 from mqops.handlers.targets import TargetPolicy
@@ -44,7 +43,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def working(
-    platform: Installation,
+    platform: PushPlatform,
     directory: Path,
     limits: Limits | None = None,
     drain_seconds: float = 5,
@@ -54,7 +53,7 @@ async def working(
     """A worker with all it needs. One that does not hear the bell listens to another installation's."""
     policy = TargetPolicy({"*": ("*",)})
     async with (
-        platform.feed(directory) as feed,
+        following(platform.database_url, directory) as feed,
         platform.streams(redis_url, None if hears_the_bell else "elsewhere") as streams,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -71,9 +70,8 @@ async def working(
 
 
 @contextlib.contextmanager
-def worker_process(platform: Installation, directory: Path, **changes: str) -> "Iterator[subprocess.Popen[str]]":
-    environment = {
-        **os.environ,
+def worker_process(platform: PushPlatform, directory: Path, **changes: str) -> "Iterator[subprocess.Popen[str]]":
+    settings = {
         "DATABASE_URL": platform.database_url,
         "REDIS_URL": platform.redis_url,
         "REDIS_KEY_PREFIX": platform.keys.prefix,
@@ -83,9 +81,7 @@ def worker_process(platform: Installation, directory: Path, **changes: str) -> "
         "PYTHONUNBUFFERED": "1",
         **changes,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mqops.cli", "work"], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*MQOPS, "work"], env=environment(**settings), stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
@@ -102,9 +98,7 @@ class Gate:
         self._address = Address.parse(redis_url)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port("127.0.0.1")
         self.url = f"redis://127.0.0.1:{self.port}/{self._address.database}"
 
     async def open(self) -> None:
@@ -161,14 +155,6 @@ class OneAtATime:
             self.is_first = False
             await self.let_go.wait()
         return web.Response()
-
-
-async def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
-    """Until it does; a last look tells what is there instead."""
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:  # noqa: ASYNC110 (nothing here could set an event)
-        await asyncio.sleep(0.01)
-    assert holds()
 
 
 def attempts(receiver: Sink) -> list[tuple[str, str]]:
