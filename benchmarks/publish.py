@@ -107,7 +107,7 @@ def _theirs(stack: Stack, url: str, body: str, seconds: int) -> Load:
     load = post(url, command, {}, seconds)
     time.sleep(0.2)
     stored = stack.redis.xinfo_stream(PEER_STREAM)["entries-added"] - before
-    if load.broken or abs(stored - load.requests) > CONNECTIONS:
+    if load.broken or not load.requests - load.refused <= stored <= load.requests + CONNECTIONS:
         raise RuntimeError(f"webdis: {load.requests} were answered, {stored} are stored, {load.broken} broken")
     return load
 

@@ -7,6 +7,7 @@ or settled · ``invalid``: not an ackId of this subscription.
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from typing import Annotated
 
@@ -33,7 +34,7 @@ class _SettleBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 _decoder = msgspec.json.Decoder(_SettleBody)
 
 
-class Settle:
+class Settle(ABC):
     """What ack and nack have in common: reading the request, and settling partition by partition."""
 
     def __init__(self, access: Access, find: FindSubscription, streams: Streams) -> None:
@@ -61,9 +62,9 @@ class Settle:
         results = [{"ackId": ack_id, "status": status} for ack_id, status in zip(ack_ids, statuses, strict=True)]
         write_json(resp, {"results": results})
 
+    @abstractmethod
     async def _settle(self, subscription: SubscriptionEntry, lane: Lane, held: Held, statuses: list[str]) -> None:
         """Settle ``held``, writing what became of each to its place in ``statuses``."""
-        raise NotImplementedError
 
 
 class Ack(Settle):

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import waiting
 from databases import away
-from waiting import eventually
 
 from mqops.bootstrap.control import open_redis, open_stores
 from mqops.embedded.directory import open_state_directory
@@ -21,6 +21,8 @@ from reconciler.stores.observe import observe
 from reconciler.upkeep import Upkeep, Verdict
 
 TENANT = "apiVersion: mqops/v1\nkind: Tenant\nmetadata: {name: acme}\nspec: {}\n"
+
+eventually = partial(waiting.eventually, seconds=10)
 
 
 def topic(name: str) -> str:
