@@ -29,7 +29,7 @@ from mqops.api.joined_writes import JoinedWritesProtocol
 from mqops.bootstrap.control import refuse_unsafe_stores
 from mqops.bootstrap.installation import SNAPSHOT, find_instance
 from mqops.catalog import CatalogFeed
-from mqops.embedded.port import check_port_is_free
+from mqops.embedded.port import check_port_is_free, url_host
 from mqops.errors import ConfigurationError
 from mqops.keys import Keyspace
 from mqops.settings import Settings
@@ -40,9 +40,10 @@ log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS = 75
 _PARENT_SECONDS = 0.5
-_BACKLOG = 2048
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _BALANCES = sys.platform == "linux"
-"""Elsewhere SO_REUSEPORT does not spread connections."""
+"""Whether each worker listens for itself, and the kernel spreads connections over them. From a listener that they share,
+whoever wakes first accepts all that wait: one busy, the others idle. Elsewhere SO_REUSEPORT does not spread them."""
 
 
 def run_server(settings: Settings) -> None:
@@ -70,12 +71,14 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self.settings = settings
         self.instance = instance
         self.master = os.getpid()
+        # The workers' own listeners come and go with them: this one holds the port, and takes no connection.
+        self.port_holder = _hold_port(settings.host, settings.port) if _BALANCES else None
         super().__init__()
 
     def load_config(self) -> None:
-        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        port = self.port_holder.getsockname()[1] if self.port_holder is not None else self.settings.port
         options = {
-            "bind": f"{host}:{self.settings.port}",
+            "bind": f"{url_host(self.settings.host)}:{port}",
             "workers": self.settings.web_workers,
             "worker_class": _Worker,
             "logger_class": _Log,
@@ -88,6 +91,9 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         }
         for name, value in options.items():
             self.cfg.set(name, value)
+
+    def run(self) -> None:
+        _Master(self).run()
 
     def load(self) -> "falcon.asgi.App[Any, Any]":
         """Called in each worker, after the fork."""
@@ -175,23 +181,30 @@ class _Worker(UvicornWorker):  # type: ignore[misc] # uvicorn-worker has no type
         uvicorn_log.propagate = True
         uvicorn_log.setLevel(logging.ERROR)  # it warns of every client that does not speak HTTP
 
-    def init_process(self) -> None:
-        # Here, after the fork: a listener that the master had a part in would outlive its worker, unanswered.
-        if _BALANCES:
-            self.sockets: list[Any] = [_own_listener(listener) for listener in self.sockets]
-        super().init_process()
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
-def _own_listener(shared: Any) -> socket.socket:
-    """A listener of this worker's own at the address of the master's, so that the kernel spreads connections over the
-    workers. From a shared one, whoever wakes first accepts all that wait: one worker busy, the others idle."""
-    listener = socket.socket(shared.family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind(shared.getsockname())
-    listener.listen(_BACKLOG)
-    listener.setblocking(False)
-    return listener
+class _Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's master, whose workers hear a signal to stop from their first moment on."""
+
+    def spawn_worker(self) -> Any:
+        # A worker has the master's handlers until it sets its own, and a signal that they take there is lost: it waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+
+def _hold_port(host: str, port: int) -> socket.socket:
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    holder = socket.socket(family, kind)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind(address)
+    return holder
 
 
 class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
@@ -204,14 +217,8 @@ class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
 
 
 def _tell_ready(arbiter: Any) -> None:
-    addresses = ", ".join(
-        f"http://{listener.cfg_addr[0]}:{listener.getsockname()[1]}" for listener in arbiter.LISTENERS
-    )
+    addresses = ", ".join(f"http://{address}" for address in arbiter.cfg.bind)
     log.info("listening on %s with %d workers", addresses, arbiter.num_workers)
-    if _BALANCES:
-        for listener in arbiter.LISTENERS:
-            # The master's own keeps the port, and takes no connection any more.
-            listener.sock.shutdown(socket.SHUT_RD)
     # Forked after this, the workers share what is loaded for as long as no collector of theirs writes to it.
     gc.collect()
     gc.freeze()

@@ -19,7 +19,12 @@ def free_port(host: str) -> int:
 def reachable_host(host: str) -> str:
     """What to write in a URL to reach, from this machine, a server that listens on ``host``."""
     wildcards = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - compared, not listened on
-    return wildcards.get(host) or (f"[{host}]" if ":" in host else host)
+    return wildcards.get(host) or url_host(host)
+
+
+def url_host(host: str) -> str:
+    """``host`` as URLs and addresses with a port have it: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def check_port_is_free(host: str, port: int) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,12 +44,12 @@ def populated(database_url: str, redis_url: str) -> Installation:
 class Served:
     """One `mqops serve`."""
 
-    def __init__(self, log: Path, settings: dict[str, str]) -> None:
+    def __init__(self, log: Path, settings: dict[str, str], command: list[str]) -> None:
         self.log = log
         self.port = int(settings["PORT"])
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*MQOPS, "serve"],
+                command,
                 env=environment(**settings),
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -88,7 +89,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Starts `mqops serve` on given stores; all are ended with the test."""
     running: list[Served] = []
 
-    def start(database_url: str, redis_url: str, **more: str) -> Served:
+    def start(database_url: str, redis_url: str, command: list[str] | None = None, **more: str) -> Served:
         settings = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
@@ -97,7 +98,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             "MQOPS_ACCEPT_RISK": "1",
             **more,
         }
-        running.append(Served(tmp_path / f"serve-{len(running)}.log", settings))
+        running.append(Served(tmp_path / f"serve-{len(running)}.log", settings, command or [*MQOPS, "serve"]))
         return running[-1]
 
     yield start
@@ -147,6 +148,30 @@ def test_workers_do_not_outlive_a_killed_master_and_the_port_is_free_again(
     assert (len(gone), alive) == (2, [])
     again = serve(database_url, redis_url, PORT=str(served.port))
     again.wait_until_ready()
+
+
+SLOW_TO_SET_HANDLERS = """
+import sys, time
+from mqops.bootstrap import serve
+from mqops.cli.app import main
+load_config = serve._Service.load_config
+def slowly(self):
+    load_config(self)
+    self.cfg.set("post_fork", lambda arbiter, worker: time.sleep(1.5))
+serve._Service.load_config = slowly
+sys.argv = ["mqops", "serve"]
+main()
+"""
+
+
+def test_workers_hear_a_signal_that_comes_before_their_handlers(
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(database_url, redis_url, [sys.executable, "-c", SLOW_TO_SET_HANDLERS])
+    served.wait(lambda: "listening on http://127.0.0.1:" in served.log.read_text())
+    served.wait_for_workers()
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(8) == 0  # those that did not hear it are killed half a minute later
 
 
 def test_a_killed_worker_is_replaced(
