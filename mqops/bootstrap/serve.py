@@ -42,7 +42,7 @@ _KEEP_ALIVE_SECONDS = 75
 _PARENT_SECONDS = 0.5
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _BALANCES = sys.platform == "linux"
-"""Whether each worker listens for itself, and the kernel spreads connections over them. From a listener that they share,
+"""Whether each worker listens for itself, the kernel spreading connections over them. From a listener that they share,
 whoever wakes first accepts all that wait: one busy, the others idle. Elsewhere SO_REUSEPORT does not spread them."""
 
 
