@@ -9,8 +9,7 @@ partition), and the message's offset, dense and starting at 1. So one id answers
 
 import random
 import time
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import msgspec
 
@@ -19,14 +18,9 @@ MAX_PARTITIONS = 1024
 
 def new_message_id(partition: int) -> bytes:
     """16 bytes of a new UUIDv7 for a message of ``partition`` (below 1024)."""
-    milliseconds = time.time_ns() // 1_000_000
-    rand = random.getrandbits(64)
-    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
-    value |= 0x7 << 76
-    value |= (rand & 0xFFF) << 64
-    value |= 0b10 << 62
-    value |= (partition & 0x3FF) << 52
-    value |= (rand >> 12) & 0xF_FFFF_FFFF_FFFF
+    milliseconds, rand = time.time_ns() // 1_000_000, random.getrandbits(64)
+    version_and_variant = 0x7 << 76 | 0b10 << 62
+    value = milliseconds << 80 | version_and_variant | (rand & 0xFFF) << 64 | partition << 52 | rand >> 12
     return value.to_bytes(16, "big")
 
 
@@ -41,7 +35,7 @@ def format_id(message_id: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     """An entry's id: when it was stored (server clock, ms) and its offset in the partition."""
 
     milliseconds: int
@@ -56,11 +50,10 @@ class Position(NamedTuple):
         return f"{self.milliseconds}-{self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What travels with a payload, beside its key."""
+class Envelope(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What travels with a payload, beside its key. Stored as ``codec.envelope`` says."""
 
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     content_type: str = "application/json"
     producer: str = ""
     """The principal that published it."""

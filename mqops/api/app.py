@@ -10,7 +10,7 @@ from mqops.api.edge import Request
 from mqops.api.errors import answer_errors
 from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
 from mqops.api.peek import Peek
-from mqops.api.publish import Publish
+from mqops.api.publish import Publish, PublishRoute
 from mqops.api.publisher import Publisher
 from mqops.api.pull import Pull
 from mqops.api.puller import Puller
@@ -22,25 +22,32 @@ from mqops.streams import Streams
 DEFAULT_PULL = 10
 
 
+class App(falcon.asgi.App):  # type: ignore[type-arg]
+    """The application, with what ``direct`` answers in its place."""
+
+    direct_publish: Publish
+
+
 def create_app(
     streams: Streams, feed: CatalogFeed, monitor: HealthMonitor, settings: Settings, lifespan: Any = None
-) -> "falcon.asgi.App[Any, Any]":
+) -> App:
     """The ASGI application over parts that ``lifespan`` (a middleware with ``process_startup`` and
     ``process_shutdown``) starts and stops."""
     access = Access(lambda: feed.current, settings.development_credential)
     directory = Directory(lambda: feed.current)
-    publisher = Publisher(streams, feed, directory)
+    publish = Publish(access, Publisher(streams, feed, directory), feed)
     puller = Puller(streams)
     batch_size = min(DEFAULT_PULL, settings.message_batch_size)
     health = HealthReport(monitor, access)
 
-    app = falcon.asgi.App(middleware=[lifespan] if lifespan is not None else None, request_type=Request)
+    app = App(middleware=[lifespan] if lifespan is not None else None, request_type=Request)
+    app.direct_publish = publish
     app.req_options.strip_url_path_trailing_slash = True
     answer_errors(app)
 
-    app.add_route("/api/v1/mq/publish", Publish(access, publisher, feed))
-    app.add_route("/api/v1/mq/topics/{name}/publish", Publish(access, publisher, feed, "Topic"))
-    app.add_route("/api/v1/mq/queues/{name}/publish", Publish(access, publisher, feed, "Queue"))
+    app.add_route("/api/v1/mq/publish", PublishRoute(publish))
+    app.add_route("/api/v1/mq/topics/{name}/publish", PublishRoute(publish, "Topic"))
+    app.add_route("/api/v1/mq/queues/{name}/publish", PublishRoute(publish, "Queue"))
 
     app.add_route("/api/v1/mq/subscriptions/{name}/pull", Pull(access, directory.subscription, puller, batch_size))
     app.add_route("/api/v1/mq/subscriptions/{name}/ack", Ack(access, directory.subscription, streams))

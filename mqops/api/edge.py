@@ -1,5 +1,6 @@
 """What every resource does at its edge: who calls, the body within its limit, and the answer."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import falcon
@@ -11,36 +12,46 @@ from mqops.errors import InvalidRequest, PayloadTooLarge, SerializationFailed
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
-TENANT_HEADER = "X-Mqops-Tenant"
+AUTHORIZATION = b"authorization"
+TENANT_HEADER = b"x-mqops-tenant"
 
 _T = TypeVar("_T")
 
+Headers = Mapping[bytes, bytes]
 Response = falcon.asgi.Response
 
 
 class Request(falcon.asgi.Request):
-    """A request with the first piece of its body at hand: mostly it is the whole, and needs no stream to be read."""
+    """A request whose headers and body are at hand as they came."""
 
-    def __init__(
-        self,
-        scope: dict[str, Any],
-        receive: Any,
-        first_event: dict[str, Any] | None = None,
-        options: falcon.RequestOptions | None = None,
-    ) -> None:
-        super().__init__(scope, receive, first_event, options)
-        self.first_event = first_event or {}
+    @property
+    def raw_headers(self) -> Headers:
+        """By name, in lower case."""
+        return self._asgi_headers
+
+    @property
+    def whole_body(self) -> bytes | None:
+        """The body, when its first piece is the whole, as it mostly is; else it is to be read from the stream."""
+        first = self._first_event
+        return None if first is None or first.get("more_body") else first.get("body", b"")
 
 
-def caller_of(access: Access, req: Request) -> Caller:
-    """Who sent ``req``, acting in which tenant. Raises as ``Access.caller``."""
-    return access.caller(req.get_header("Authorization"), req.get_header(TENANT_HEADER) or None)
+def header_of(headers: Headers, name: bytes) -> str | None:
+    """The value of the header ``name`` (in lower case)."""
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def caller_of(access: Access, headers: Headers) -> Caller:
+    """Who sent a request with ``headers``, acting in which tenant. Raises as ``Access.caller``."""
+    return access.caller(header_of(headers, AUTHORIZATION), header_of(headers, TENANT_HEADER) or None)
 
 
 async def read_body(req: Request) -> bytes:
     """The whole body, of either kind of framing. Raises ``PayloadTooLarge`` before reading more than the limit."""
-    if not req.first_event.get("more_body"):
-        return _within_limit(req.first_event.get("body", b""))
+    whole = req.whole_body
+    if whole is not None:
+        return _within_limit(whole)
     announced = req.content_length
     if announced is not None and announced > MAX_BODY_BYTES:
         raise _too_large()

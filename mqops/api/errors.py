@@ -47,6 +47,15 @@ _CODES = {400: "INVALID_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 4
 """Of what the framework refuses before a resource sees it."""
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """A whole answer; its body is JSON."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = {}
+    """Beside content type and length; names in lower case."""
+
+
 def status_of(error: MqopsError) -> int:
     """The HTTP status of ``error``."""
     return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
@@ -64,17 +73,29 @@ def body_of(error: MqopsError) -> dict[str, Any]:
 
 def answer_errors(app: "falcon.asgi.App[Any, Any]") -> None:
     """Have every error of ``app`` answered as here."""
-    app.add_error_handler(Exception, _on_defect)
+    app.add_error_handler(Exception, _on_error)
     app.add_error_handler(falcon.HTTPError, _on_refusal)
-    app.add_error_handler(MqopsError, _on_error)
+
+
+def answer_of(error: Exception, asked: str) -> Answer:
+    """The whole answer that ``error`` becomes. One that is no ``MqopsError`` is a defect of ours: it is logged with
+    what was ``asked``, and the caller gets nothing but the number to ask about."""
+    if not isinstance(error, MqopsError):
+        request_id = str(uuid.uuid4())
+        log.error("request %s failed: %s", request_id, asked, exc_info=error)
+        message = "an internal error; the log tells more about this request id"
+        defect = {"code": MqopsError.code, "message": message, "details": {"requestId": request_id}}
+        return Answer(500, msgspec.json.encode(defect))
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    if error.retry_after_seconds is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
+    return Answer(status_of(error), msgspec.json.encode(body_of(error)), headers)
 
 
 async def _on_error(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
-    if isinstance(error, Unauthenticated):
-        resp.set_header("WWW-Authenticate", "Bearer")
-    if error.retry_after_seconds is not None:
-        resp.set_header("Retry-After", str(math.ceil(error.retry_after_seconds)))
-    _write(resp, status_of(error), body_of(error))
+    _write(resp, answer_of(error, f"{req.method} {req.path}"))
 
 
 async def _on_refusal(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
@@ -84,18 +105,11 @@ async def _on_refusal(req: falcon.asgi.Request, resp: falcon.asgi.Response, erro
     message = error.description or f"{http.HTTPStatus(status).phrase}: {req.method} {req.path}"
     for name, value in error.headers.items() if isinstance(error.headers, dict) else error.headers or ():
         resp.set_header(name, value)
-    _write(resp, status, {"code": code, "message": message})
+    _write(resp, Answer(status, msgspec.json.encode({"code": code, "message": message})))
 
 
-async def _on_defect(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
-    """A defect of ours: it is logged, and the caller gets nothing but the number to ask about."""
-    request_id = str(uuid.uuid4())
-    log.error("request %s failed: %s %s", request_id, req.method, req.path, exc_info=error)
-    message = "an internal error; the log tells more about this request id"
-    _write(resp, 500, {"code": MqopsError.code, "message": message, "details": {"requestId": request_id}})
-
-
-def _write(resp: falcon.asgi.Response, status: int, body: dict[str, Any]) -> None:
-    resp.status = status
+def _write(resp: falcon.asgi.Response, answer: Answer) -> None:
+    resp.status = answer.status
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = msgspec.json.encode(body)
+    resp.data = answer.body
+    resp.set_headers(answer.headers)

@@ -24,6 +24,10 @@ class JoinedWritesProtocol(HttpToolsProtocol):
         self._idle_check.cancel()
         super().connection_lost(exc)
 
+    def write_whole(self, answer: bytes) -> None:
+        """Write an answer that is in one piece already."""
+        self._joined.write_through(answer)
+
     def on_response_complete(self) -> None:
         self._joined.flush()  # an answer without a body is complete as well
         if self.pipeline or self.transport.is_closing():
@@ -47,27 +51,27 @@ class JoinedWritesProtocol(HttpToolsProtocol):
 class _JoinedWrites:
     """Stands for a transport: holds the head of an answer until what follows it, or its end."""
 
-    __slots__ = ("_held", "_transport", "_write", "is_closing")
+    __slots__ = ("_held", "_transport", "is_closing", "write_through")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self._write = transport.write
+        self.write_through = transport.write
         self.is_closing = transport.is_closing
         self._held = b""
 
     def write(self, data: bytes) -> None:
         if self._held:
             held, self._held = self._held, b""
-            self._write(held + data)
+            self.write_through(held + data)
         elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
             self._held = data
         else:
-            self._write(data)
+            self.write_through(data)
 
     def flush(self) -> None:
         if self._held:
             held, self._held = self._held, b""
-            self._write(held)
+            self.write_through(held)
 
     def close(self) -> None:
         self.flush()

@@ -1,52 +1,93 @@
-"""``POST …/publish``: one message or many, to a topic or queue. The hot path."""
+"""``POST …/publish``: one message or many, to a topic or queue. The hot path.
+
+``Publish`` is what happens, whichever way a request comes in: through the route table (``PublishRoute``) or straight
+from the protocol (``direct``).
+"""
 
 import re
+from typing import NamedTuple
 
-from mqops.access import Access, Caller
-from mqops.api.edge import Request, Response, caller_of, read_body
+from mqops.access import Access
+from mqops.api.edge import Headers, Request, Response, caller_of, header_of, read_body
+from mqops.api.errors import Answer
 from mqops.api.publish_answer import answer_publish
 from mqops.api.publish_body import TopicBody, messages_of, read_naming_body, read_topic_body, timeout_ms_of
-from mqops.api.publisher import Publication, Publisher
+from mqops.api.publisher import Publication, Publisher, Publishing
 from mqops.catalog import CatalogFeed
 from mqops.errors import InvalidRequest
+from mqops.streams import Outcome
 
-_JSON = "application/json"
+IDEMPOTENCY_KEY = b"idempotency-key"
+TRACEPARENT = b"traceparent"
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, section 3.2: what does not look like it is not there."""
 
 
-class Publish:
-    """Publishing where the path, or the body, says. ``kind`` is ``Topic`` or ``Queue``; None: the body says."""
+class Target(NamedTuple):
+    """What a path names to publish to."""
 
-    def __init__(self, access: Access, publisher: Publisher, feed: CatalogFeed, kind: str | None = None) -> None:
+    kind: str
+    """``Topic`` or ``Queue``."""
+    name: str
+
+
+BODY_NAMES_IT = Target("", "")
+"""Of a path that leaves it to the body."""
+
+
+class Publish:
+    """From a request to its answer."""
+
+    def __init__(self, access: Access, publisher: Publisher, feed: CatalogFeed) -> None:
         self._access = access
         self._publisher = publisher
         self._feed = feed
+
+    def begin(self, headers: Headers, target: Target, data: bytes) -> Publishing:
+        """Send the messages of a request to ``target``. Raises as ``Publisher.begin``, and for a request that is not
+        as it should be; then nothing is stored."""
+        caller = caller_of(self._access, headers)
+        body: TopicBody
+        if target is BODY_NAMES_IT:
+            body = read_naming_body(data)
+            target = Target(*body.target)
+        else:
+            body = read_topic_body(data)
+        publication = Publication(
+            target.kind,
+            target.name,
+            messages_of(body),
+            _idempotency_key(header_of(headers, IDEMPOTENCY_KEY)),
+            _traceparent(header_of(headers, TRACEPARENT)),
+            timeout_ms_of(body),
+        )
+        return self._publisher.begin(caller, publication)
+
+    async def catch_up(self, publishing: Publishing, outcomes: list[Outcome]) -> list[Outcome]:
+        """See ``Publisher.catch_up``."""
+        return await self._publisher.catch_up(publishing, outcomes)
+
+    def answer(self, outcomes: list[Outcome]) -> Answer:
+        """Raises the error of the first message when none was stored."""
+        return answer_publish(outcomes, self._feed.current)
+
+
+class PublishRoute:
+    """Publishing to the topic or queue of the path (``kind`` says which), or without ``kind`` of the body."""
+
+    def __init__(self, publish: Publish, kind: str | None = None) -> None:
+        self._publish = publish
         self._kind = kind
 
     async def on_post(self, req: Request, resp: Response, name: str = "") -> None:
-        caller = caller_of(self._access, req)
-        data = await read_body(req)
-        if self._kind is not None:
-            await self._publish(caller, (self._kind, name), read_topic_body(data), req, resp)
-        else:
-            body = read_naming_body(data)
-            await self._publish(caller, body.target, body, req, resp)
-
-    async def _publish(
-        self, caller: Caller, target: tuple[str, str], body: TopicBody, req: Request, resp: Response
-    ) -> None:
-        publication = Publication(
-            *target,
-            messages_of(body),
-            _idempotency_key(req.get_header("Idempotency-Key")),
-            _traceparent(req.get_header("Traceparent")),
-            timeout_ms_of(body),
-        )
-        outcomes = await self._publisher.publish(caller, publication)
-        resp.status, resp.data = answer_publish(outcomes, self._feed.current)
-        resp.content_type = _JSON
+        target = Target(self._kind, name) if self._kind is not None else BODY_NAMES_IT
+        publishing = self._publish.begin(req.raw_headers, target, await read_body(req))
+        outcomes = await publishing.sent
+        if publishing.is_outdated(outcomes):
+            outcomes = await self._publish.catch_up(publishing, outcomes)
+        answer = self._publish.answer(outcomes)
+        resp.status, resp.data = answer.status, answer.body
 
 
 def _idempotency_key(text: str | None) -> str:

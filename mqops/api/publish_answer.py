@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mqops.api.errors import body_of
+from mqops.api.errors import Answer, body_of
 from mqops.api.timestamps import format_ms
 from mqops.catalog import Catalog
 from mqops.errors import (
@@ -30,10 +30,10 @@ _BACKLOG_RETRY_SECONDS = 5
 _STATUS_WORDS = {Stored: "stored", NotStored: "not_stored", Unknown: "unknown"}
 
 
-def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> tuple[int, bytes]:
-    """Status and body. Raises the error of the first message when none was stored."""
+def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> Answer:
+    """Raises the error of the first message when none was stored."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Stored):
-        return OK, _one(outcomes[0])
+        return Answer(OK, _one(outcomes[0]))
     stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
     if not stored:
         raise _refusal(outcomes, catalog)
@@ -43,9 +43,9 @@ def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> tuple[int, 
         "timestamp": format_ms(max(outcome.position.milliseconds for outcome in stored)),
     }
     if len(stored) == len(outcomes):
-        return OK, msgspec.json.encode(body)
+        return Answer(OK, msgspec.json.encode(body))
     body["results"] = [_result(outcome, catalog) for outcome in outcomes]
-    return MULTI_STATUS, msgspec.json.encode(body)
+    return Answer(MULTI_STATUS, msgspec.json.encode(body))
 
 
 def error_of(outcome: NotStored | Unknown, catalog: Catalog) -> MqopsError:

@@ -6,7 +6,9 @@ An outcome says exactly what happened to its message; what an answer makes of th
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
+
+import msgspec
 
 from mqops.access import Caller
 from mqops.api.directory import Directory
@@ -26,7 +28,7 @@ MAX_ENVELOPE_BYTES = 32_768
 """Of headers and what little stands beside them."""
 
 
-class Publication(NamedTuple):
+class Publication(msgspec.Struct, frozen=True, gc=False):
     """What a request wants published, and where."""
 
     kind: str
@@ -36,6 +38,20 @@ class Publication(NamedTuple):
     idempotency_key: str = ""
     traceparent: str | None = None
     timeout_ms: int | None = None
+
+
+class Publishing(msgspec.Struct, frozen=True, gc=False):
+    """A publication on its way, and what it would take to send it again."""
+
+    caller: Caller
+    topic: TopicEntry
+    publication: Publication
+    sent: Any
+    """A future of the outcomes, one for each message. It fails with ``OutcomeUnknown`` when the caller's time is up."""
+
+    def is_outdated(self, outcomes: list[Outcome]) -> bool:
+        """Whether some were refused because this process may know an outdated form of the topic."""
+        return bool(_outdated(outcomes))
 
 
 class Publisher:
@@ -48,33 +64,16 @@ class Publisher:
         self._partitioner = Partitioner()
         self._plain_envelopes: dict[str, bytes] = {}
 
-    async def publish(self, caller: Caller, publication: Publication) -> list[Outcome]:
-        """An outcome for each message. Raises ``NotFound``, ``Forbidden``, ``InvalidRequest``, ``PayloadTooLarge``:
-        then nothing is stored; and ``OutcomeUnknown`` when the caller's time is up."""
+    def begin(self, caller: Caller, publication: Publication) -> Publishing:
+        """Send the messages. Raises ``NotFound``, ``Forbidden``, ``InvalidRequest``, ``PayloadTooLarge``: then nothing
+        is stored."""
         topic = self._directory.publishable(caller, publication.kind, publication.name)
         pending = self._prepare(caller, topic, publication, range(len(publication.messages)))
-        outcomes = await self._send(pending, publication)
-        if _outdated(outcomes):
-            outcomes = await self._catch_up(caller, topic, publication, outcomes)
-        return outcomes
+        return Publishing(caller, topic, publication, self._send(pending, publication))
 
-    async def _send(self, messages: list[NewMessage], publication: Publication) -> list[Outcome]:
-        sent = self._streams.publish(messages)
-        if publication.timeout_ms is None:
-            return await sent
-        try:
-            # Shielded: a caller that waits no longer changes nothing for the messages on their way.
-            return await asyncio.wait_for(asyncio.shield(sent), publication.timeout_ms / 1000)
-        except TimeoutError as error:
-            raise OutcomeUnknown(
-                f"no answer from the Redis server within {publication.timeout_ms} ms",
-                messageIds=[format_id(message.id) for message in messages],
-            ) from error
-
-    async def _catch_up(
-        self, caller: Caller, topic: TopicEntry, publication: Publication, outcomes: list[Outcome]
-    ) -> list[Outcome]:
+    async def catch_up(self, publishing: Publishing, outcomes: list[Outcome]) -> list[Outcome]:
         """The server knows a newer form of the topic than this process: look it up, and publish what was refused."""
+        caller, topic, publication = publishing.caller, publishing.topic, publishing.publication
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             outdated = _outdated(outcomes)
@@ -100,6 +99,12 @@ class Publisher:
             if not _outdated(again):
                 break
         return outcomes
+
+    def _send(self, messages: list[NewMessage], publication: Publication) -> "asyncio.Future[list[Outcome]]":
+        sent = self._streams.publish(messages)
+        if publication.timeout_ms is None:
+            return sent
+        return asyncio.ensure_future(_within(publication.timeout_ms, sent, messages))
 
     def _prepare(
         self, caller: Caller, topic: TopicEntry, publication: Publication, indexes: Sequence[int]
@@ -146,6 +151,17 @@ class Publisher:
                 self._plain_envelopes.clear()
             plain = self._plain_envelopes[producer] = encode_envelope(Envelope(producer=producer))
         return plain
+
+
+async def _within(timeout_ms: int, sent: "asyncio.Future[list[Outcome]]", messages: list[NewMessage]) -> list[Outcome]:
+    try:
+        # Shielded: a caller that waits no longer changes nothing for the messages on their way.
+        return await asyncio.wait_for(asyncio.shield(sent), timeout_ms / 1000)
+    except TimeoutError as error:
+        raise OutcomeUnknown(
+            f"no answer from the Redis server within {timeout_ms} ms",
+            messageIds=[format_id(message.id) for message in messages],
+        ) from error
 
 
 def _digest(producer: str, message: MessageBody) -> bytes:

@@ -38,7 +38,7 @@ class Pull:
         self._batch_size = batch_size
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req)
+        caller = caller_of(self._access, req.raw_headers)
         wanted = self._wanted(await read_body(req))
         subscription = self._find(caller, name)
         require_pullable(subscription)

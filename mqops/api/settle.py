@@ -43,7 +43,7 @@ class Settle(ABC):
         self._streams = streams
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req)
+        caller = caller_of(self._access, req.raw_headers)
         ack_ids = decode(_decoder, await read_body(req)).ack_ids
         subscription = self._find(caller, name)
         statuses = ["invalid"] * len(ack_ids)

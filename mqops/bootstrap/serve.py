@@ -24,8 +24,8 @@ from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
 from mqops.api.app import create_app
+from mqops.api.direct import DirectProtocol
 from mqops.api.health import HealthMonitor
-from mqops.api.joined_writes import JoinedWritesProtocol
 from mqops.bootstrap.control import refuse_unsafe_stores
 from mqops.bootstrap.installation import SNAPSHOT, find_instance
 from mqops.catalog import CatalogFeed
@@ -165,7 +165,7 @@ class _Worker(UvicornWorker):  # type: ignore[misc] # uvicorn-worker has no type
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": JoinedWritesProtocol,
+        "http": DirectProtocol,
         "ws": "none",
         "lifespan": "on",
         "access_log": False,

@@ -1,4 +1,5 @@
-"""The stored form of an envelope: a MessagePack array, so that a field may be added at its end without a version."""
+"""The stored form of an envelope: a MessagePack array of its fields, in their order and without those at the end that
+have their defaults; so a field may be added at the end without a version."""
 
 from hashlib import blake2b
 from typing import Any
@@ -8,25 +9,14 @@ import msgspec
 
 from mqops.message import DeadLetterInfo, Envelope
 
-
-class _Stored(msgspec.Struct, array_like=True, omit_defaults=True):
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
-    content_type: str = "application/json"
-    producer: str = ""
-    timestamp: int | None = None
-    traceparent: str | None = None
-
-
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Stored)
+_decoder = msgspec.msgpack.Decoder(Envelope)
 _info_decoder = msgspec.json.Decoder()
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
     """The bytes that the stream keeps beside the payload."""
-    return _encoder.encode(
-        _Stored(envelope.headers, envelope.content_type, envelope.producer, envelope.timestamp, envelope.traceparent)
-    )
+    return _encoder.encode(envelope)
 
 
 def content_digest(key: str, envelope: Envelope, payload: bytes) -> bytes:
@@ -40,8 +30,7 @@ def content_digest(key: str, envelope: Envelope, payload: bytes) -> bytes:
 
 def decode_envelope(data: bytes) -> Envelope:
     """Reads ``encode_envelope`` of this version and of earlier ones."""
-    stored = _decoder.decode(data)
-    return Envelope(stored.headers, stored.content_type, stored.producer, stored.timestamp, stored.traceparent)
+    return _decoder.decode(data)
 
 
 def decode_dead_letter_info(data: bytes) -> DeadLetterInfo:

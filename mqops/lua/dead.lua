@@ -6,7 +6,7 @@ local function dead_letter(lane, id, attempts, dead_id, reason, detail)
   if entry and lane.dead == '' then
     counter = 'dropped'  -- a reader of a dead-letter topic: the dead letter itself stays where it is
   elseif entry then
-    local topic = open_topic(lane.dead)
+    local topic = open_topic(lane.dead, 0)
     if not topic then return false end
     local field = {}
     for i = 1, #entry[2], 2 do field[entry[2][i]] = entry[2][i + 1] end

@@ -65,7 +65,7 @@ class Streams:
         for connection in (self._listening, self._publishing, self._fetching, self._settling, self._janitor):
             await connection.stop()
 
-    def publish(self, messages: Sequence[NewMessage]) -> Awaitable[list[Outcome]]:
+    def publish(self, messages: Sequence[NewMessage]) -> asyncio.Future[list[Outcome]]:
         """See ``Publisher.publish``."""
         return self._publisher.publish(messages)
 

@@ -10,7 +10,10 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
+
+import msgspec
 
 from mqops.keys import Keyspace
 from mqops.message import NewMessage, Position
@@ -42,15 +45,17 @@ _REFUSALS = (
 """How a server says that it did not run a script at all."""
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(msgspec.Struct):
     """Messages that were handed in together, and their outcomes as they come."""
 
-    done: asyncio.Future[list[Outcome]]
+    done: Any
+    """The future of the outcomes."""
     outcomes: list[Any]
     missing: int
     size_bytes: int
 
+
+_WORTH_A_REPAIR = frozenset({Reason.FLUSHED, Reason.GONE, Reason.DAMAGED})
 
 _Waiting = tuple[_Request, int, NewMessage]
 """A message, and where in which request its outcome belongs."""
@@ -81,23 +86,21 @@ class Publisher:
         """Outcomes in the order of ``messages``, none of which may be missing. Faults are outcomes, not exceptions."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Outcome]] = loop.create_future()
-        if not messages:
-            done.set_result([])
-            return done
-        size_bytes = 0
-        for message in messages:
-            size_bytes += len(message.payload) + len(message.envelope)
+        size_bytes = sum([len(message.payload) + len(message.envelope) for message in messages])
         if self._bytes + size_bytes > IN_FLIGHT_BYTES:
             refusal = NotStored(Reason.OVERLOADED, "too much is on its way to the Redis server")
             done.set_result([refusal] * len(messages))
             return done
+        if not messages:
+            done.set_result([])
+            return done
         request = _Request(done, [None] * len(messages), len(messages), size_bytes)
+        self._bytes += size_bytes
         for index, message in enumerate(messages):
             queue = self._queues.get(message.bucket)
             if queue is None:
                 queue = self._queues[message.bucket] = _Queue()
             queue.waiting.append((request, index, message))
-        self._bytes += size_bytes
         if not self._is_scheduled:
             self._is_scheduled = True
             loop.call_soon(self._flush)
@@ -110,19 +113,7 @@ class Publisher:
                 self._send(bucket, queue, _take(queue.waiting))
 
     def _send(self, bucket: int, queue: _Queue, batch: list[_Waiting]) -> None:
-        arguments: list[Argument] = [self._keys.epoch(bucket), self._bell, DEDUP_WINDOW_MS]
-        for _, _, message in batch:
-            arguments += (
-                message.topic,
-                message.generation,
-                message.partition,
-                message.id,
-                message.key,
-                message.envelope,
-                message.payload,
-                message.dedup,
-                message.digest,
-            )
+        arguments = (self._keys.epoch(bucket), self._bell, DEDUP_WINDOW_MS, *_runs(batch))
         try:
             reply = self._connection.send("EVALSHA", PUBLISH.sha, 1, *arguments)
         except NotSent as error:
@@ -166,8 +157,9 @@ class Publisher:
             self._ask_for_repair(batch[0][2].topic)
             return
         for (request, index, message), line in zip(batch, reply, strict=True):
-            self._settle(request, index, _outcome(message, line))
-            if line.startswith((b"!FLUSHED", b"!GONE", b"!DAMAGED")):
+            outcome = _outcome(message, line)
+            self._settle(request, index, outcome)
+            if type(outcome) is NotStored and outcome.reason in _WORTH_A_REPAIR:
                 self._ask_for_repair(message.topic)
 
     def _ask_for_repair(self, uid: str) -> None:
@@ -204,12 +196,28 @@ def _take(waiting: list[_Waiting]) -> list[_Waiting]:
     return batch
 
 
+def _runs(batch: list[_Waiting]) -> list[Argument]:
+    """The script's arguments for ``batch``: what consecutive messages to one partition have in common stands once."""
+    arguments: list[Argument] = []
+    for place, run in groupby([message for _, _, message in batch], _place):
+        messages = list(run)
+        arguments += (*place, len(messages))
+        for message in messages:
+            arguments += (message.id, message.key, message.envelope, message.payload, message.dedup)
+            if message.dedup:
+                arguments.append(message.digest)
+    return arguments
+
+
+def _place(message: NewMessage) -> tuple[str, int, int]:
+    return message.topic, message.generation, message.partition
+
+
 def _outcome(message: NewMessage, line: bytes) -> Outcome:
-    first = line[:1]
-    if first == b"!":
+    if line.startswith(b"!"):
         reason, _, detail = line[1:].decode().partition(" ")
         return NotStored(Reason(reason), detail)
-    if first == b"=":
+    if line.startswith(b"="):
         partition, _, position = line[17:].decode().partition(" ")
         return Stored(line[1:17], int(partition), Position.parse(position), duplicate=True)
     milliseconds, _, offset = line.partition(b"-")

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from waiting import eventually
 
-from mqops.api.joined_writes import JoinedWritesProtocol
+from mqops.api.direct import DirectProtocol
 from mqops.bootstrap.serve import create_service
 from mqops.settings import Settings
 
@@ -93,7 +93,7 @@ def served(database_url: str, redis_url: str, state_dir: Path, installation: str
         create_service(settings, installation),
         port=0,
         loop="uvloop",
-        http=JoinedWritesProtocol,
+        http=DirectProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -9,6 +9,7 @@ readers and the trim floor equal a recount, without a single ring being heard.
 import time
 import uuid
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from typing import Any
 
 import pytest
@@ -117,9 +118,9 @@ class StreamsMachine(RuleBasedStateMachine):
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
-    def message(self, partition: int, token: str, payload: bytes, generation: int = 1) -> list[Any]:
-        return [self.topic, generation, partition, new_message_id(partition), "key", b"\x90", payload, token,
-                payload.ljust(16, b".") if token else b""]  # fmt: skip
+    def message(self, partition: int, token: str, payload: bytes) -> list[Any]:
+        return [new_message_id(partition), "key", b"\x90", payload, token,
+                *([payload.ljust(16, b".")] if token else [])]  # fmt: skip
 
     @rule(
         batch=st.lists(
@@ -128,19 +129,23 @@ class StreamsMachine(RuleBasedStateMachine):
         generation=st.sampled_from((1, 1, 1, 0)),
     )
     def publish(self, batch: list[tuple[int, str, bool]], generation: int) -> None:
-        messages = [self.message(p, token, b"x" if same else b"y", generation) for p, token, same in batch]
-        reply = self.step("publish", "bell", LONG_MS, *(part for message in messages for part in message))
+        messages = [self.message(p, token, b"x" if same else b"y") for p, token, same in batch]
+        arguments: list[Any] = []
+        for partition, run in groupby(zip(batch, messages, strict=True), key=lambda pair: pair[0][0]):
+            parts = [message for _, message in run]
+            arguments += [self.topic, generation, partition, len(parts), *chain.from_iterable(parts)]
+        reply = self.step("publish", "bell", LONG_MS, *arguments)
         assert len(reply) == len(batch)
         for (partition, token, _), message, line in zip(batch, messages, reply, strict=True):
-            self.check_publish(partition, token, message, line)
+            self.check_publish(partition, generation, token, message, line)
 
-    def check_publish(self, partition: int, token: str, message: list[Any], line: bytes) -> None:
-        if message[1] == 0:
+    def check_publish(self, partition: int, generation: int, token: str, message: list[Any], line: bytes) -> None:
+        if generation == 0:
             assert line == b"!STALE"
         elif token in self.tokens:
             digest, first = self.tokens[token]
             assert line == (
-                first if digest == message[8] else b"!CONFLICT the idempotency key was used with another message"
+                first if digest == message[5] else b"!CONFLICT the idempotency key was used with another message"
             )
         elif max(reader.unfinished() for reader in self.readers.values()) >= MAX_BACKLOG:
             assert line.startswith(b"!BACKLOG ")
@@ -153,7 +158,7 @@ class StreamsMachine(RuleBasedStateMachine):
                 assert int(line.split(b"-")[1]) == len(reader.lanes[partition])
             self.published += 1
             if token:
-                self.tokens[token] = (message[8], b"=" + message[3] + f"{partition} ".encode() + line)
+                self.tokens[token] = (message[5], b"=" + message[0] + f"{partition} ".encode() + line)
 
     # -- handing out and settling -------------------------------------------------------------------------------
 
@@ -276,7 +281,8 @@ class StreamsMachine(RuleBasedStateMachine):
     @rule(partition=partitions)
     def delete_stream_and_repair(self, partition: int) -> None:
         self.redis.delete(self.keys.stream(BUCKET, self.topic, partition))
-        line = self.step("publish", "bell", LONG_MS, *self.message(partition, "", b"x"))[0]
+        message = self.message(partition, "", b"x")
+        line = self.step("publish", "bell", LONG_MS, self.topic, 1, partition, 1, *message)[0]
         assert line.startswith((b"!DAMAGED", b"!BACKLOG")), line
         self.prepare_topic()
         for reader in self.readers.values():

@@ -1,8 +1,9 @@
 #!lua
 -- Stores messages of one bucket, each with an outcome of its own.
 -- KEYS: 1 the bucket's epoch key.
--- ARGV: 1 bell channel · 2 how long an idempotency token holds (ms) · then nine per message: topic uid, generation
---   known to the publisher, partition, id, key, envelope, payload, idempotency token, digest of the content.
+-- ARGV: 1 bell channel · 2 how long an idempotency token holds (ms) · then for each run of messages to one partition:
+--   topic uid, generation known to the publisher, partition, number of messages · and for each of these: id, key,
+--   envelope, payload, idempotency token (empty: none), and after a token a digest of the content.
 -- Returns an element per message: its entry id "<ms>-<offset>"; or "=<id> <partition> <entry id>" for a repeated
 --   idempotency token; or "!<REASON> <detail>" when it is not stored. {"!FLUSHED"} alone: this server lost its data.
 -- include: bucket
@@ -25,9 +26,8 @@ local function lowest(topic)
   return least, holder
 end
 
--- The subscription that holds publishing up, or nil while there is room. `low` may lag behind, never run ahead.
+-- The subscription that holds up publishing to a topic with a limit, or nil while there is room. `low` may lag behind, never run ahead.
 local function held_up_by(topic)
-  if not topic.max_backlog then return nil end
   local wanted = topic.total + topic.added + 1 - topic.max_backlog
   if topic.low and wanted <= topic.low then return nil end
   if not topic.counted then
@@ -45,30 +45,44 @@ local function repeated(base, token, digest)
   return '!CONFLICT the idempotency key was used with another message'
 end
 
-local function store(at)
-  local base, number, token = prefix .. ARGV[at], ARGV[at + 2], ARGV[at + 7]
-  local topic = open_topic(base)
+-- Why nothing that is sent to a partition of the topic can be stored, or nil.
+local function refusal(topic, generation, number)
   if not topic or topic.closing then return '!GONE' end
-  if tonumber(ARGV[at + 1]) < topic.min_generation then return '!STALE' end
+  if generation < topic.min_generation then return '!STALE' end
   if topic.state ~= 'active' then return '!PAUSED ' .. topic.state end
-  if tonumber(number) >= topic.partitions then return '!STALE' end
-  if token ~= '' then
-    local earlier = repeated(base, token, ARGV[at + 8])
-    if earlier then return earlier end
-  end
-  local holder = held_up_by(topic)
-  if holder then return '!BACKLOG ' .. holder end
-  local key, envelope, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-  local id, problem = append(open_partition(topic, number), #key + #envelope + #payload,
-    'i', ARGV[at + 3], 'k', key, 'e', envelope, 'd', payload)
-  if not id then return '!DAMAGED ' .. problem end
-  if token ~= '' then
-    redis.call('SET', base .. ':dedup:' .. token, ARGV[at + 8] .. ARGV[at + 3] .. number .. ' ' .. id, 'PX', window)
-  end
-  return id
+  if number >= topic.partitions then return '!STALE' end
 end
 
-local outcomes = {}
-for at = 3, #ARGV, 9 do outcomes[#outcomes + 1] = store(at) end
+local function store(partition, at)
+  local topic, id, payload, token = partition.topic, ARGV[at], ARGV[at + 3], ARGV[at + 4]
+  if token ~= '' then
+    local earlier = repeated(topic.base, token, ARGV[at + 5])
+    if earlier then return earlier end
+  end
+  local holder = topic.max_backlog and held_up_by(topic)
+  if holder then return '!BACKLOG ' .. holder end
+  local key, envelope = ARGV[at + 1], ARGV[at + 2]
+  local entry, problem = append(partition, #key + #envelope + #payload, 'i', id, 'k', key, 'e', envelope, 'd', payload)
+  if not entry then return '!DAMAGED ' .. problem end
+  if token ~= '' then
+    redis.call('SET', topic.base .. ':dedup:' .. token, ARGV[at + 5] .. id .. partition.number .. ' ' .. entry,
+      'PX', window)
+  end
+  return entry
+end
+
+local outcomes, count, at, past = {}, 0, 3, #ARGV + 1
+while at < past do
+  local number, last = ARGV[at + 2], count + ARGV[at + 3]
+  local topic = open_topic(prefix .. ARGV[at], number)
+  local refused = refusal(topic, tonumber(ARGV[at + 1]), tonumber(number))
+  local partition = not refused and open_partition(topic, number)
+  at = at + 4
+  while count < last do
+    count = count + 1
+    outcomes[count] = refused or store(partition, at)
+    at = at + (ARGV[at + 4] == '' and 5 or 6)
+  end
+end
 write_back(bell)
 return outcomes
