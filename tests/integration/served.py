@@ -12,8 +12,7 @@ from typing import Any
 import uvicorn
 from waiting import eventually
 
-from mqops.api.direct import DirectProtocol
-from mqops.bootstrap.serve import create_service
+from mqops.bootstrap.serve import SERVER_OPTIONS, create_service
 from mqops.settings import Settings
 
 API = "/api/v1/mq"
@@ -92,13 +91,9 @@ def served(database_url: str, redis_url: str, state_dir: Path, installation: str
     config = uvicorn.Config(
         create_service(settings, installation),
         port=0,
-        loop="uvloop",
-        http=DirectProtocol,
-        ws="none",
-        lifespan="on",
         log_config=None,
-        access_log=False,
         timeout_graceful_shutdown=2,
+        **SERVER_OPTIONS,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="served")

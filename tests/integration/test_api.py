@@ -360,30 +360,36 @@ def test_a_paused_topic_takes_nothing(platform: Platform) -> None:
     assert (answer.status, answer.code) == (409, "CONFLICT")
 
 
-def test_a_topic_that_changed_a_moment_ago_is_published_to_as_it_is_now(platform: Platform) -> None:
+BOTH_WAYS = pytest.mark.parametrize("way", ["", "?"], ids=["directly", "by the route table"])
+
+
+@BOTH_WAYS
+def test_a_topic_that_changed_a_moment_ago_is_published_to_as_it_is_now(platform: Platform, way: str) -> None:
     topic, _ = platform.topic_with_reader(partitions=2)
-    platform.acme.publish(topic, {"payload": 1})
+    platform.acme.post(f"/topics/{topic}/publish{way}", {"payload": 1})
     platform.installation.put("Topic", "acme", topic, {"partitions": 4})
     platform.installation.prepare_again("acme", topic, generation=2)
-    answer = platform.acme.publish(topic, {"payload": 1, "partition": 0})
+    answer = platform.acme.post(f"/topics/{topic}/publish{way}", {"payload": 1, "partition": 0})
     assert answer.status == 200
-    assert platform.acme.publish(topic, {"payload": 1, "partition": 3}).status == 200
+    assert platform.acme.post(f"/topics/{topic}/publish{way}", {"payload": 1, "partition": 3}).status == 200
 
 
-def test_a_topic_that_was_deleted_a_moment_ago_is_not_found(platform: Platform) -> None:
+@BOTH_WAYS
+def test_a_topic_that_was_deleted_a_moment_ago_is_not_found(platform: Platform, way: str) -> None:
     topic, _ = platform.topic_with_reader()
-    platform.acme.publish(topic, {"payload": 1})
+    platform.acme.post(f"/topics/{topic}/publish{way}", {"payload": 1})
     platform.installation.close("acme", topic)
     platform.installation.delete("Topic", "acme", topic)
-    answer = platform.acme.publish(topic, {"payload": 1})
+    answer = platform.acme.post(f"/topics/{topic}/publish{way}", {"payload": 1})
     assert (answer.status, answer.code) == (404, "TOPIC_NOT_FOUND")
 
 
-def test_a_topic_whose_streams_are_gone_answers_that_it_is_being_restored(platform: Platform) -> None:
+@BOTH_WAYS
+def test_a_topic_whose_streams_are_gone_answers_that_it_is_being_restored(platform: Platform, way: str) -> None:
     topic = platform.name("bare")
     platform.installation.put("Topic", "acme", topic, {})
     platform.wait_for_topic(topic)
-    answer = platform.acme.publish(topic, {"payload": 1})
+    answer = platform.acme.post(f"/topics/{topic}/publish{way}", {"payload": 1})
     assert (answer.status, answer.code, answer.body["retryAfter"]) == (503, "BROKER_NOT_AVAILABLE", 1)
 
 
