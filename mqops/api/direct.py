@@ -33,11 +33,20 @@ class DirectProtocol(JoinedWritesProtocol):
     cycle: Any
     """The latest request: an ``_Exchange``, or uvicorn's."""
 
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []  # the scope is made for requests that the application gets
+
     def on_headers_complete(self) -> None:
         publish = getattr(self.app, "direct_publish", None)
         is_free = (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
         exchange = None if publish is None or not is_free else self._exchange(publish)
         if exchange is None:
+            url, headers, is_expecting = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, is_expecting
+            self.headers += headers
             super().on_headers_complete()
         else:
             self.cycle = exchange
