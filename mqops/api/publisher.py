@@ -40,7 +40,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     timeout_ms: int | None = None
 
 
-class Publishing(msgspec.Struct, frozen=True, gc=False):
+class Publishing(msgspec.Struct, frozen=True):
     """A publication on its way, and what it would take to send it again."""
 
     caller: Caller
