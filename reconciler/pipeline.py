@@ -6,20 +6,23 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mqops.errors import ConfigurationError, Conflict
+from mqops.errors import ConfigurationError, Refused
 from mqops.model import SourceSpec
+from mqops.nearest import nearest
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.manifests.check import Checked, check
+from reconciler.manifests.check import Checked, check, check_file
 from reconciler.manifests.problem import Problem
 from reconciler.planning.plan import Plan, plan
+from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.state import Observed
 from reconciler.stores import Stores, instance, lock, migrate, translated
 from reconciler.stores.history import Author
+from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe
 from reconciler.stores.provision import Progress
 
@@ -38,12 +41,36 @@ class ManifestsRejected(ConfigurationError):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be planned."""
+
+    checked: Checked
+    settings: Settings
+    take_over: tuple[str, ...] = ()
+    """Sources that are no more: see ``plan``."""
+    scope: Scope = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A plan, and what it was made from."""
 
-    checked: Checked
+    request: Request
     observed: Observed
     plan: Plan
+    instance: Instance | None
+    """What the stores were stamped with when they were met; ``None`` when nothing was applied to them yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a plan is carried out."""
+
+    author: Author
+    select: Callable[[Planned], Plan] = lambda planned: planned.plan
+    """What to do of it: by default all that it does not refuse."""
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+    progress: Progress = lambda _: None
 
 
 def author_of(trigger: str) -> Author:
@@ -63,62 +90,83 @@ def check_manifests(directory: Path, settings: Settings) -> Checked:
     return checked
 
 
-def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_over: Collection[str] = ()) -> Planned:
-    """What applying ``checked`` would do; changes nothing, neither stamps nor migrates. ``take_over`` names sources
-    that are no more: see ``plan``.
+def check_given(name: str, data: bytes, settings: Settings) -> Checked:
+    """The same for manifests that are given as one file, called ``name`` in what is said of it."""
+    checked = check_file(name, data, settings)
+    if checked.problems:
+        raise ManifestsRejected(Path(), checked.problems)
+    return checked
+
+
+def plan_manifests(request: Request, stores: Stores) -> Planned:
+    """What applying the request's manifests would do; changes nothing, neither stamps nor migrates.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
-    installation's, when the database is not of this version, when a source cannot be taken over, and when there is
-    nothing declared at all.
+    installation's, when the database is not of this version, when a source cannot be taken over, and when a target is
+    not there; ``Refused`` when there is nothing declared at all.
     """
-    with translated():
-        _require_migrated(stores)
-        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
-        instance.agree(*stamps, settings.environment)
-    with without_garbage_collection():
-        observed = observe(stores, [resource.identity for resource in checked.resources])
-        found = plan(checked.resources, observed, checked.sources, _taken(take_over, checked, observed))
-    if not checked.resources and found.refused:
-        raise ConfigurationError(
-            f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
-            "Name the directory that has the manifests"
-        )
-    return Planned(checked, observed, found)
+    return _planned(request, stores, _stamp(stores, request.settings))
 
 
-def apply_manifests(
-    checked: Checked,
-    settings: Settings,
-    stores: Stores,
-    author: Author,
-    *,
-    take_over: Collection[str] = (),
-    select: Callable[[Planned], Plan] = lambda planned: planned.plan,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-    progress: Progress = lambda _: None,
-) -> tuple[Planned, Report]:
-    """Applies ``checked``: plans under the sources' locks and does what ``select`` takes from the plan, by default all
-    that it does not refuse.
+def apply_manifests(request: Request, stores: Stores, execution: Execution) -> tuple[Planned, Report]:
+    """Applies the request's manifests: plans under the sources' locks and does what ``execution`` selects, which is
+    the plan that is returned.
 
     Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
     """
+    settings, author = request.settings, execution.author
+    stamp = _stamp(stores, settings)
+    with translated():
+        instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
+    owners = {*request.checked.sources, *request.take_over}
+    with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
+        planned = _planned(request, stores, stamp)
+        selected = execution.select(planned)
+        report = apply(selected, planned.observed, stores, author, execution.progress)
+        return replace(planned, plan=selected), report
+
+
+def _stamp(stores: Stores, settings: Settings) -> Instance | None:
+    """What the stores are stamped with. Raises ``ConfigurationError`` when they are not this installation's."""
     with translated():
         _require_migrated(stores)
-        instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
-    with lock.hold(stores.database, {*checked.sources, *take_over}, author, lock_timeout_seconds):
-        planned = plan_manifests(checked, settings, stores, take_over)
-        return planned, apply(select(planned), planned.observed, stores, author, progress)
+        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
+        return instance.agree(*stamps, settings.environment)
 
 
-def exactly(approved: Plan) -> Callable[[Planned], Plan]:
-    """Selects ``approved``; raises ``Conflict`` when that is not what would be done any more."""
+def _planned(request: Request, stores: Stores, stamp: Instance | None) -> Planned:
+    checked = request.checked
+    with without_garbage_collection():
+        observed = observe(stores, [resource.identity for resource in checked.resources])
+        taken = _taken(request.take_over, checked, observed)
+        _require_targets(request.scope, checked, observed)
+        found = plan(checked.resources, observed, checked.sources, taken, request.scope)
+    if not checked.resources and found.refused:
+        raise Refused(
+            f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
+            "Name the directory that has the manifests"
+        )
+    return Planned(request, observed, found, stamp)
 
-    def select(planned: Planned) -> Plan:
-        if _deeds(planned.plan) != _deeds(approved):
-            raise Conflict("what is applied has changed since the plan was shown: plan again")
-        return planned.plan
 
-    return select
+def _require_targets(scope: Scope, checked: Checked, observed: Observed) -> None:
+    known = {*observed.applied, *(resource.identity for resource in checked.resources)}
+    for target in sorted(scope.targets - known):
+        likely = nearest(str(target), map(str, known))
+        hint = f"did you mean {likely}?" if likely else "name what is declared or applied"
+        raise ConfigurationError(f"there is no {target}, neither in the manifests nor applied: {hint}")
+
+
+def exactly(approved: Plan, select: Callable[[Planned], Plan]) -> Callable[[Planned], Plan]:
+    """Selects like ``select``, which chose ``approved`` before; raises ``Refused`` when it chooses otherwise now."""
+
+    def selected(planned: Planned) -> Plan:
+        found = select(planned)
+        if _deeds(found) != _deeds(approved):
+            raise Refused("what is applied has changed since the plan was shown: plan again")
+        return found
+
+    return selected
 
 
 def _deeds(found: Plan) -> tuple[object, ...]:

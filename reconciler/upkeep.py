@@ -16,8 +16,10 @@ from mqops.settings import Settings
 from reconciler.apply import Report
 from reconciler.manifests.check import Checked
 from reconciler.pipeline import (
+    Execution,
     ManifestsRejected,
     Planned,
+    Request,
     apply_manifests,
     author_of,
     check_manifests,
@@ -82,6 +84,11 @@ class Upkeep:
             return Verdict.UNFINISHED
         return Verdict.STUCK if self._told else Verdict.SETTLED
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last look did all that could be done, and a refused change is what is left."""
+        return "refused" in self._told and not self._told.keys() & {"manifests", "stores", "failures"}
+
     def is_behind(self) -> bool:
         """Whether the manifests are others than those last found good."""
         return fingerprint(self.directory) != self._seen
@@ -108,7 +115,8 @@ class Upkeep:
 
     def _keep(self, checked: Checked, stores: Stores) -> bool:
         """Whether all was done that this may do by itself."""
-        planned = plan_manifests(checked, self.settings, stores)
+        request = Request(checked, self.settings)
+        planned = plan_manifests(request, stores)
         done, held = self._select(planned)
         self._tell_held(held)
         self._tell_refused(planned.plan)
@@ -118,11 +126,11 @@ class Upkeep:
             return True
         is_repair = all(change.action is Action.REPAIR for change in done.changes)
         author = author_of("repair" if is_repair else "watch")
-        _, report = apply_manifests(checked, self.settings, stores, author, select=self._selected)
+        _, report = apply_manifests(request, stores, Execution(author, self._selected))
         return self._tell_report(report)
 
     def _select(self, planned: Planned) -> tuple[Plan, tuple[Change, ...]]:
-        sources = planned.checked.sources
+        sources = planned.request.checked.sources
         return hold_back(planned.plan, planned.observed, sources, is_declared_anew=self._is_declared_anew)
 
     def _selected(self, planned: Planned) -> Plan:

@@ -20,7 +20,8 @@ from mqops.cli import (
     validate,
     work,
 )
-from mqops.errors import ConfigurationError, MqopsError
+from mqops.cli.exit_codes import ERROR, REFUSED
+from mqops.errors import ConfigurationError, MqopsError, Refused
 
 # In the order in which --help lists them.
 _COMMANDS = (up, validate, plan, inspect, messages, listen, credentials, serve, work, reconcile, migrate, doctor)
@@ -55,10 +56,10 @@ for command in _COMMANDS:
 
 
 def main() -> None:
-    """Entry point of the console script. Exit codes: 0 done, 1 error, 2 wrong usage."""
+    """Entry point of the console script. Its exit codes are in ``exit_codes``; typer's for wrong usage is 2."""
     try:
         app()
     except (ConfigurationError, MqopsError) as error:
         message = error.message if isinstance(error, MqopsError) else str(error)
         print(f"error: {message}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(REFUSED if isinstance(error, Refused) else ERROR)

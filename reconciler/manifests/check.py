@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from mqops.model import Identity, SourceSpec
@@ -14,7 +15,7 @@ from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.load import load
 from reconciler.manifests.problem import Problem
 from reconciler.manifests.rules import RULES, Declarations
-from reconciler.manifests.source import Tree, find, read
+from reconciler.manifests.source import Tree, alone, find, read
 from reconciler.manifests.validate import Declared, Rejected, validate
 from reconciler.state import Resource
 
@@ -33,6 +34,18 @@ class Checked:
     """How many resources the manifests declare, those not counted that others imply."""
     files: int
     """How many manifest files there are."""
+    digests: Mapping[str, "Digest"] = field(default_factory=dict)
+    """What each file held when it was read, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a file held."""
+
+    source: str
+    """The Source that governs it; empty for the file that declares the Sources."""
+    sha256: str
+    """Of its bytes, in hexadecimal."""
 
 
 @dataclass(slots=True)
@@ -44,6 +57,7 @@ class _Contents:
     broken: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     is_complete: bool = True
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 def check(directory: Path, settings: Settings) -> Checked:
@@ -52,18 +66,24 @@ def check(directory: Path, settings: Settings) -> Checked:
     Raises nothing for anything that the directory may hold; what is wrong is in ``problems``.
     """
     with without_garbage_collection():
-        return _check(directory, settings)
+        return _check(find(directory), settings)
 
 
-def _check(directory: Path, settings: Settings) -> Checked:
-    tree = find(directory)
+def check_file(name: str, data: bytes, settings: Settings) -> Checked:
+    """The same for manifests that are given as one file, called ``name`` in what is said of it: it is all that there
+    is, of the one Source ``default``."""
+    with without_garbage_collection():
+        return _check(alone(name, data), settings)
+
+
+def _check(tree: Tree, settings: Settings) -> Checked:
     contents = _read(tree, settings.manifest_variables)
     authority = authority_of(contents.declared, tree.files)
     findings = located(_findings(tree, contents, authority))
     problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *findings]
     resources: tuple[Resource, ...] = ()
+    owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
     if not problems:
-        owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
         resources = desired(contents.declared, lambda one: owners[one.document.file], settings)
     return Checked(
         resources=resources,
@@ -71,6 +91,7 @@ def _check(directory: Path, settings: Settings) -> Checked:
         sources=authority.sources,
         declared=len(contents.declared),
         files=len(tree.files),
+        digests={name: Digest(owners[name], found) for name, found in contents.hashes.items()},
     )
 
 
@@ -82,6 +103,7 @@ def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
             contents.problems.append(data)
             contents.is_complete = False
             continue
+        contents.hashes[file.name] = sha256(data).hexdigest()
         loaded = load(file.name, data)
         contents.problems += loaded.problems
         contents.broken += loaded.broken

@@ -8,6 +8,16 @@ from mqops.model import Identity
 from reconciler.planning.placement import STORED, Placement
 from reconciler.state import Resource
 
+SETTINGS = frozenset(
+    {
+        *("kind", "tenant", "name", "state", "closing"),
+        *("partitions", "max_backlog", "retention_ms", "min_generation"),
+        *("topic", "own", "max_attempts", "dead"),
+    }
+)
+"""The fields of meta hashes that say how something is set up. The others are positions and counters, and move with
+every message."""
+
 
 def has_live_part(identity: Identity) -> bool:
     """Whether Redis holds something of resources of this kind."""

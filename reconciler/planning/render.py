@@ -13,12 +13,17 @@ from typing import Any
 from mqops.model import KINDS, Identity
 from reconciler.manifests.problem import printable
 from reconciler.planning.change import Action, Change, FieldChange, Reason
+from reconciler.planning.document import (
+    FORMAT_VERSION,
+    ChangeDocument,
+    NameDocument,
+    PlanDocument,
+    StateDocument,
+)
 from reconciler.planning.fields import leaves
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
 from reconciler.state import Resource
-
-FORMAT_VERSION = "1.0"
 
 SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±"}
 
@@ -34,6 +39,7 @@ _REASONS = {
 }
 """What to say beside the action; reasons that the action says already are not here."""
 
+_MOST_NAMED = 5
 _PLAIN = re.compile(r"[\w./:@+-]+")
 
 Line = tuple[str, str]
@@ -43,15 +49,14 @@ Line = tuple[str, str]
 def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
     """The plan line by line. ``directory`` is what the manifests' file names are relative to, as the user called it."""
     for change in plan.changes:
-        yield from _change_lines(change, directory)
+        yield from change_lines(change, directory)
     for leftover in plan.leftovers:
         yield "delete", f"  - remove {leftover.identity} from Redis: an interrupted delete left it there"
-    yield from _refusal_lines(plan.refused, directory)
+    yield from refusal_lines(plan.refused, directory)
     if plan.changes or plan.leftovers or plan.refused:
         yield "plain", ""
-    if plan.others:
-        what = "1 resource of another owner is" if plan.others == 1 else f"{plan.others} resources of other owners are"
-        yield "plain", f"{what} left alone."
+    for note in notes(plan):
+        yield "plain", note
     yield "plain", footer(plan)
 
 
@@ -60,8 +65,21 @@ def text(plan: Plan, directory: str = "") -> str:
     return "".join(f"{line}\n" for _, line in text_lines(plan, directory))
 
 
+def notes(plan: Plan) -> Iterator[str]:
+    """What is not part of the plan, in a sentence each."""
+    if plan.others:
+        what = "1 resource of another owner is" if plan.others == 1 else f"{plan.others} resources of other owners are"
+        yield f"{what} left alone."
+    if plan.outside:
+        named = ", ".join(f"{one.action} {one.identity}" for one in plan.outside[:_MOST_NAMED])
+        more = f", and {len(plan.outside) - _MOST_NAMED} more" if len(plan.outside) > _MOST_NAMED else ""
+        yield f"Left out, since the plan is limited: {named}{more}."
+
+
 def footer(plan: Plan) -> str:
     """The last line: what would be done."""
+    if plan.is_empty and not plan.refused and plan.outside:
+        return "No changes within what the plan is limited to."
     if plan.is_empty and not plan.refused:
         return "No changes. What is applied matches the manifests."
     counts = ", ".join(f"{number} to {action}" for action, number in plan.summary.items())
@@ -69,19 +87,26 @@ def footer(plan: Plan) -> str:
     return f"Plan: {counts}.{refused}"
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
-    """The plan for programs. Fields are only added within a major ``format_version``."""
+def as_json(plan: Plan) -> PlanDocument:
+    """The plan for programs."""
     return {
         "format_version": FORMAT_VERSION,
         "revision": plan.revision,
-        "summary": {**plan.summary, "refused": len(plan.refused)},
-        "resource_changes": [_change_json(change) for change in plan.changes],
+        "summary": {
+            "create": plan.count(Action.CREATE),
+            "update": plan.count(Action.UPDATE),
+            "delete": plan.count(Action.DELETE),
+            "repair": plan.count(Action.REPAIR),
+            "refused": len(plan.refused),
+        },
+        "resource_changes": [change_json(change) for change in plan.changes],
         "refused": [
-            {**_change_json(refusal.change), "obstacle": refusal.obstacle.value, "message": refusal.message}
+            {**change_json(refusal.change), "obstacle": refusal.obstacle, "message": refusal.message}
             for refusal in plan.refused
         ],
         "leftovers": [{**_identity_json(leftover.identity), "uid": leftover.uid} for leftover in plan.leftovers],
         "others": plan.others,
+        "outside": [{**_identity_json(one.identity), "action": one.action} for one in plan.outside],
     }
 
 
@@ -95,7 +120,8 @@ def value_text(value: Any) -> str:
     return printable(json.dumps(value, ensure_ascii=False))
 
 
-def _change_lines(change: Change, directory: str) -> Iterator[Line]:
+def change_lines(change: Change, directory: str) -> Iterator[Line]:
+    """One change of it: what happens, and each field below."""
     notes = [_REASONS[change.reason]] if change.reason in _REASONS else []
     if change.resource.implied_by is not None:
         notes.append(f"implied by {change.resource.implied_by}")
@@ -136,7 +162,7 @@ def _usual(kind: str) -> dict[str, Any]:
     return dict(leaves("spec", defaults))
 
 
-def _refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line]:
+def refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line]:
     """One paragraph a refusal; those of one emptied source are told together."""
     emptied: dict[str, int] = {}
     for refusal in refused:
@@ -152,7 +178,8 @@ def _refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Lin
             yield "refused", f"      {refusal.message}"
 
 
-def _change_json(change: Change) -> dict[str, Any]:
+def change_json(change: Change) -> ChangeDocument:
+    """One change of it."""
     implied_by = change.resource.implied_by
     before = None if change.before is None else _resource_json(change.before.resource)
     return {
@@ -162,9 +189,9 @@ def _change_json(change: Change) -> dict[str, Any]:
         "implied_by": None if implied_by is None else str(implied_by),
         "file": change.origin.file,
         "line": change.origin.line,
-        "reason": change.reason.value,
+        "reason": change.reason,
         "change": {
-            "actions": [change.action.value],
+            "actions": [change.action],
             "before": before,
             "after": None if change.action is Action.DELETE else _resource_json(change.resource),
         },
@@ -172,11 +199,11 @@ def _change_json(change: Change) -> dict[str, Any]:
     }
 
 
-def _identity_json(identity: Identity) -> dict[str, str]:
+def _identity_json(identity: Identity) -> NameDocument:
     return {"kind": identity.kind, "tenant": identity.tenant, "name": identity.name}
 
 
-def _resource_json(resource: Resource) -> dict[str, Any]:
+def _resource_json(resource: Resource) -> StateDocument:
     return {
         "spec": dict(resource.spec),
         "labels": dict(resource.labels),

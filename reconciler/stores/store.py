@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from psycopg import Connection
 
-from mqops.errors import Conflict
+from mqops.errors import Refused
 from mqops.model import Identity
 from mqops.sql import queries
 from reconciler.planning.change import Action, Change
@@ -92,13 +92,13 @@ class Batch:
 def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
     """Makes the changes of the catalog, with their history, in one transaction, and returns its new revision.
 
-    Raises ``Conflict`` when the catalog has moved on meanwhile; then nothing is written.
+    Raises ``Refused`` when the catalog has moved on meanwhile; then nothing is written.
     """
     sql = queries("resources")
     with connection.transaction():
         (current,) = connection.execute(sql["lock"]).fetchone() or (0,)
         if current != batch.revision:
-            raise Conflict(
+            raise Refused(
                 f"the catalog moved on from revision {batch.revision} to {current} since this plan was made: plan again"
             )
         (revision,) = connection.execute(sql["advance"]).fetchone() or (0,)

@@ -111,7 +111,7 @@ def test_plan_and_apply_from_first_to_last(shell: Shell) -> None:
 
     shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1") + _topic("more"))
     refused = shell.run("apply", "--auto-approve")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "partitions may only grow" in refused.stdout
     assert refused.stdout.endswith("Applied revision 3: 1 created.\n")
 
@@ -128,7 +128,7 @@ def test_a_tree_that_is_divided_among_sources_is_taken_over_from_the_one_it_was(
         "apiVersion: mqops/v1\nkind: Source\nmetadata: {name: shop}\nspec: {path: shop}\n"
     )
     refused = shell.run("plan")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "belongs to source 'default'" in refused.stdout
     assert "pass --take-over default" in refused.stdout
     taken = shell.succeed("apply", "--auto-approve", "--take-over", "default")

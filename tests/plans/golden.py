@@ -12,6 +12,8 @@ else is as an apply of those rows leaves it. Each entry of ``broken`` has one of
     {"meta": R}                           its hash on Redis was deleted
     {"leftover": R}                       an apply deleted it, and was killed before it had removed it from Redis
     {"flushed": true}                     FLUSHALL
+
+``scope.json``, where there is one, says what the plan is limited to.
 """
 
 import json
@@ -25,6 +27,7 @@ from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.manifests.check import check
 from reconciler.planning.plan import Plan, plan
+from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.state import Lost, Observed, Origin, Resource
 
 CASES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/observed.json"))
@@ -38,7 +41,15 @@ def plan_of(case: str) -> Plan:
     """The plan that the case's manifests and state give."""
     checked = check(folder_of(case) / "manifests", Settings())
     assert checked.problems == (), checked.problems
-    return plan(checked.resources, read_observed(folder_of(case) / "observed.json"), checked.sources)
+    there = read_observed(folder_of(case) / "observed.json")
+    return plan(checked.resources, there, checked.sources, scope=_scope(folder_of(case) / "scope.json"))
+
+
+def _scope(path: Path) -> Scope:
+    if not path.exists():
+        return EVERYTHING
+    data = json.loads(path.read_text("utf-8"))
+    return Scope(frozenset(map(_identity, data["targets"])), data["labels"], data["refreshOnly"])
 
 
 def read_observed(path: Path) -> Observed:

@@ -7,8 +7,11 @@ import json
 
 import pytest
 from golden import CASES, folder_of, plan_of
+from jsonschema import Draft202012Validator
 
 from reconciler.planning.change import Action, Reason
+from reconciler.planning.document import schema
+from reconciler.planning.markdown import markdown
 from reconciler.planning.refusals import Obstacle
 from reconciler.planning.render import as_json, text
 
@@ -19,8 +22,18 @@ def test_the_plan_reads_as_it_did(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_the_comment_reads_as_it_did(case: str) -> None:
+    assert markdown(plan_of(case), "manifests") == (folder_of(case) / "plan.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_the_plan_is_as_it_was(case: str) -> None:
     assert as_json(plan_of(case)) == json.loads((folder_of(case) / "plan.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_plan_is_as_its_schema_says(case: str) -> None:
+    Draft202012Validator(schema()).validate(json.loads((folder_of(case) / "plan.json").read_text("utf-8")))
 
 
 def test_the_cases_show_every_action_reason_and_obstacle() -> None:
