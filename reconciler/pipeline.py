@@ -105,37 +105,11 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     installation's, when the database is not of this version, when a source cannot be taken over, and when a target is
     not there; ``Refused`` when there is nothing declared at all.
     """
-    return _planned(request, stores, _stamp(stores, request.settings))
-
-
-def apply_manifests(request: Request, stores: Stores, execution: Execution) -> tuple[Planned, Report]:
-    """Applies the request's manifests: plans under the sources' locks and does what ``execution`` selects, which is
-    the plan that is returned.
-
-    Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
-    """
-    settings, author = request.settings, execution.author
-    stamp = _stamp(stores, settings)
-    with translated():
-        instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
-    owners = {*request.checked.sources, *request.take_over}
-    with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
-        planned = _planned(request, stores, stamp)
-        selected = execution.select(planned)
-        report = apply(selected, planned.observed, stores, author, execution.progress)
-        return replace(planned, plan=selected), report
-
-
-def _stamp(stores: Stores, settings: Settings) -> Instance | None:
-    """What the stores are stamped with. Raises ``ConfigurationError`` when they are not this installation's."""
+    checked = request.checked
     with translated():
         _require_migrated(stores)
         stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
-        return instance.agree(*stamps, settings.environment)
-
-
-def _planned(request: Request, stores: Stores, stamp: Instance | None) -> Planned:
-    checked = request.checked
+        stamp = instance.agree(*stamps, request.settings.environment)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in checked.resources])
         taken = _taken(request.take_over, checked, observed)
@@ -147,6 +121,24 @@ def _planned(request: Request, stores: Stores, stamp: Instance | None) -> Planne
             "Name the directory that has the manifests"
         )
     return Planned(request, observed, found, stamp)
+
+
+def apply_manifests(request: Request, stores: Stores, execution: Execution) -> tuple[Planned, Report]:
+    """Applies the request's manifests: plans under the sources' locks and does what ``execution`` selects, which is
+    the plan that is returned.
+
+    Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
+    """
+    author, owners = execution.author, {*request.checked.sources, *request.take_over}
+    with translated():
+        _require_migrated(stores)
+    with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
+        planned = plan_manifests(request, stores)
+        selected = execution.select(planned)
+        with translated():  # not before: what is refused as a whole leaves empty stores empty
+            instance.establish(stores.database, stores.redis, stores.keys, request.settings.environment)
+        report = apply(selected, planned.observed, stores, author, execution.progress)
+        return replace(planned, plan=selected), report
 
 
 def _require_targets(scope: Scope, checked: Checked, observed: Observed) -> None:
