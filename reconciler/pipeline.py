@@ -90,11 +90,11 @@ def check_manifests(directory: Path, settings: Settings) -> Checked:
     return checked
 
 
-def check_given(name: str, data: bytes, settings: Settings) -> Checked:
-    """The same for manifests that are given as one file, called ``name`` in what is said of it."""
-    checked = check_file(name, data, settings)
+def check_given(path: Path, data: bytes, settings: Settings) -> Checked:
+    """The same for manifests that were read from one file, or from what ``path`` stands for."""
+    checked = check_file(path.name, data, settings)
     if checked.problems:
-        raise ManifestsRejected(Path(), checked.problems)
+        raise ManifestsRejected(path.parent, checked.problems)
     return checked
 
 

@@ -97,14 +97,14 @@ class Asked:
         if self.directory is not None:
             return check_manifests(self.directory, settings)
         if self.file == _STDIN:
-            return check_given("stdin", sys.stdin.buffer.read(MAX_FILE_BYTES + 1), settings)
+            return check_given(Path("stdin"), sys.stdin.buffer.read(MAX_FILE_BYTES + 1), settings)
         path = Path(str(self.file))
         try:
             with path.open("rb") as opened:
                 data = opened.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-        return check_given(path.name, data, settings)
+        return check_given(path, data, settings)
 
 
 def asked_for(directory: Path | None, file: str | None, scope: "Scope", take_over: list[str] | None) -> Asked:

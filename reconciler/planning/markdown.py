@@ -15,10 +15,10 @@ from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan
 from reconciler.planning.render import Line, change_lines, footer, notes, refusal_lines
 
-_MOST_LISTED = 100
-"""Resources a table; the others are counted."""
-_MOST_CHARACTERS = 40_000
-"""Of all folded details together: a comment on GitHub has room for 65,536."""
+_MOST_CHARACTERS = 60_000
+"""A comment on GitHub has room for 65,536."""
+_SIZES = ((100, 40_000), (20, 10_000), (0, 0))
+"""Resources a table, and characters of all details together, to try one after the other; the rest is counted."""
 _HEADINGS = {Action.CREATE: "Create", Action.UPDATE: "Update", Action.DELETE: "Delete", Action.REPAIR: "Repair"}
 
 _MEANINGFUL = re.compile(r"[^A-Za-z0-9 ./,-]")
@@ -27,48 +27,53 @@ _BACKTICKS = re.compile("`+")
 
 def markdown(plan: Plan, directory: str = "") -> str:
     """The whole plan. ``directory`` is what the manifests' file names are relative to, as the user called it."""
-    return "".join(f"{line}\n" for line in _lines(plan, directory))
+    text = ""
+    for size in _SIZES:
+        text = "".join(f"{line}\n" for line in _lines(plan, directory, size))
+        if len(text) <= _MOST_CHARACTERS:
+            break
+    return text
 
 
-def _lines(plan: Plan, directory: str) -> Iterator[str]:
+def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
     yield f"**{footer(plan)}**"
-    room = _MOST_CHARACTERS
+    most, room = size
     for action, heading in _HEADINGS.items():
         chosen = [change for change in plan.changes if change.action is action]
         if not chosen:
             continue
         yield from ("", f"#### {heading} ({len(chosen)})", "")
-        yield from _table(chosen, directory)
+        yield from _table(chosen, directory, most)
         details = _fitting((line for change in chosen for line in change_lines(change, directory)), room)
         room -= sum(len(line) + 1 for line in details)
         yield from _folded("Details", details)
     if plan.leftovers:
         yield from ("", f"#### Remove what interrupted deletes left on Redis ({len(plan.leftovers)})", "")
-        yield from _bullets([str(leftover.identity) for leftover in plan.leftovers])
+        yield from _bullets([str(leftover.identity) for leftover in plan.leftovers], most)
     if plan.refused:
         yield from ("", f"#### Refused ({len(plan.refused)})", "")
-        yield from _bullets([str(refusal.change.identity) for refusal in plan.refused])
+        yield from _bullets([str(refusal.change.identity) for refusal in plan.refused], most)
         yield from _folded("Why, and the way out", _fitting(refusal_lines(plan.refused, directory), room))
     for note in notes(plan):
         yield from ("", code(note))
 
 
-def _table(changes: Sequence[Change], directory: str) -> Iterator[str]:
+def _table(changes: Sequence[Change], directory: str, most: int) -> Iterator[str]:
     yield "| resource | declared at | reason |"
     yield "|---|---|---|"
-    for change in islice(changes, _MOST_LISTED):
+    for change in islice(changes, most):
         place = f"{PurePath(directory, change.origin.file)}:{change.origin.line}"
         reason = change.reason.value.replace("_", " ")
         yield f"| {code(str(change.identity))} | {code(place)} | {reason} |"
-    if len(changes) > _MOST_LISTED:
-        yield f"| and {len(changes) - _MOST_LISTED} more | | |"
+    if len(changes) > most:
+        yield f"| and {len(changes) - most} more | | |"
 
 
-def _bullets(names: Sequence[str]) -> Iterator[str]:
-    for name in names[:_MOST_LISTED]:
+def _bullets(names: Sequence[str], most: int) -> Iterator[str]:
+    for name in names[:most]:
         yield f"- {code(name)}"
-    if len(names) > _MOST_LISTED:
-        yield f"- and {len(names) - _MOST_LISTED} more"
+    if len(names) > most:
+        yield f"- and {len(names) - most} more"
 
 
 def _fitting(lines: Iterable[Line], room: int) -> list[str]:
