@@ -50,6 +50,12 @@ def test_no_value_gets_out_of_its_place(value: str) -> None:
     assert places.sub("", outside_of_fences(vicious)) == places.sub("", outside_of_fences(harmless))
 
 
+def test_a_fence_is_longer_than_any_run_of_backticks_in_it() -> None:
+    """No line within can end it as it is; whoever renders it less strictly shall not find an end either."""
+    found = plan((tenant(), respecified(topic("orders"), displayName="`" * 8)), observed((tenant(),)), SOURCES)
+    assert "\n" + "`" * 9 + "text\n" in markdown(found)
+
+
 def test_inline_code_reads_as_it_was() -> None:
     assert code("a/b.c-1") == "<code>a/b.c-1</code>"
     assert code("`|<@_") == "<code>&#96;&#124;&#60;&#64;&#95;</code>"

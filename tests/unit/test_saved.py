@@ -95,6 +95,16 @@ def test_a_delete_that_somebody_has_come_to_need_is_refused() -> None:
         reselected(wanted, there, now)
 
 
+def test_a_delete_that_needs_another_that_was_not_saved_is_refused() -> None:
+    """Somebody applied a subscription from another checkout of the same Source: pruning that was never approved."""
+    wanted = (tenant(), topic("other"))
+    there = observed((tenant(), ORDERS, topic("other")))
+    late = subscription("late", "orders", deadLetter=None)
+    now = observed((tenant(), ORDERS, topic("other"), late))
+    with pytest.raises(Refused, match=r"Topic acme/orders cannot be deleted: Subscription acme/late needs it"):
+        reselected(wanted, there, now)
+
+
 def test_leftovers_are_removed_as_saved_or_not_at_all() -> None:
     closing = with_meta(observed((tenant(), ORDERS)), ORDERS, {"closing": "1"})
     there = replace(closing, applied={tenant().identity: closing.applied[tenant().identity]})
