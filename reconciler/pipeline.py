@@ -142,6 +142,8 @@ def apply_manifests(request: Request, stores: Stores, execution: Execution) -> t
 
 
 def _require_targets(scope: Scope, checked: Checked, observed: Observed) -> None:
+    if not scope.targets:
+        return
     known = {*observed.applied, *(resource.identity for resource in checked.resources)}
     for target in sorted(scope.targets - known):
         likely = nearest(str(target), map(str, known))

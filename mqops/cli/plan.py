@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     Select = Callable[[Planned], Plan]
 
 Directory = Annotated[
-    Path | None, typer.Argument(metavar="[DIRECTORY]", show_default="manifests", help="The directory of manifests.")
+    Path | None, typer.Argument(metavar="DIRECTORY", show_default="manifests", help="The directory of manifests.")
 ]
 DirectoryOrPlan = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DIRECTORY|PLAN]",
+        metavar="DIRECTORY|PLAN",
         show_default="manifests",
         help="The directory of manifests, or a plan that was saved with `mqops plan --out`.",
     ),

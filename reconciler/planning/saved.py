@@ -120,7 +120,7 @@ def write(found: Plan, basis: Basis, request: RequestDocument) -> str:
 def read(name: str, text: str) -> SavedDocument:
     """The file called ``name``. Raises ``ConfigurationError`` when it is not a saved plan, and ``Refused`` when it is
     no longer the one that was saved."""
-    not_one = f"{name} is not a saved plan: `mqops plan --out FILE` makes one, and a directory holds manifests"
+    not_one = f"{name} is not a saved plan: `mqops plan --out FILE` makes one; -f takes a file of manifests"
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -5,10 +5,12 @@ An unrelated change does not count: other sources' files, other resources, posit
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 from mqops.errors import Refused
 from mqops.model import Identity
+from reconciler.manifests.problem import printable
 from reconciler.planning.change import Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.document import PlanDocument
@@ -18,7 +20,6 @@ from reconciler.planning.plan import Plan
 from reconciler.planning.render import change_json, value_text
 from reconciler.planning.saved import (
     Basis,
-    ManifestsDocument,
     PlaceDocument,
     SavedDocument,
     digests_of,
@@ -35,7 +36,7 @@ def select(saved: SavedDocument, found: Plan, basis: Basis) -> Plan:
     """Of ``found``, which was planned now, what was saved. Raises ``Refused`` with everything that has moved."""
     reasons = [*_place_moved(saved["place"], basis.place)]
     if not reasons:
-        reasons = [*_manifests_moved(saved["manifests"], basis), *_live_moved(saved["live"], basis.observed)]
+        reasons = [*_manifests_moved(saved, basis), *_live_moved(saved["live"], basis.observed)]
     if not reasons:
         reasons = [*_changes_moved(saved["plan"], found), *_leftovers_moved(saved["plan"], found)]
     if not reasons:
@@ -76,15 +77,16 @@ def _place_text(place: PlaceDocument) -> str:
     return f"{what}, environment {place['environment']!r}"
 
 
-def _manifests_moved(saved: ManifestsDocument, basis: Basis) -> Iterator[str]:
-    before, after = saved["digests"], digests_of(basis.checked, saved["sources"])
+def _manifests_moved(saved: SavedDocument, basis: Basis) -> Iterator[str]:
+    manifests, directory = saved["manifests"], saved["request"]["directory"] or ""
+    before, after = manifests["digests"], digests_of(basis.checked, manifests["sources"])
     found = {file: _what(before.get(file), after.get(file)) for file in sorted({*before, *after})}
     commits = ""
-    if saved["commit"] != basis.commit:
-        commits = f" (commit {_short(saved['commit'])}, now {_short(basis.commit)})"
+    if manifests["commit"] != basis.commit:
+        commits = f" (commit {_short(manifests['commit'])}, now {_short(basis.commit)})"
     for file, what in found.items():
         if what:
-            yield f"{file} {what}{commits}"
+            yield f"{printable(str(PurePath(directory, file)))} {what}{commits}"
 
 
 def _what(before: str | None, after: str | None) -> str:

@@ -140,7 +140,7 @@ def test_everything_that_moved_is_named_at_once() -> None:
     now = with_meta(observed(ALL), ORDERS, {"state": "paused"})
     with pytest.raises(Refused) as stale:
         select(saved(WANTED, observed(ALL)), plan(WANTED, now, SOURCES), basis(now, **{"a.yaml": "2"}))
-    assert [line.split()[0] for line in stale.value.message.splitlines()[1:]] == ["a.yaml", "Topic"]
+    assert [line.split()[0] for line in stale.value.message.splitlines()[1:]] == ["manifests/a.yaml", "Topic"]
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": "1.1"}', "[" * 100_000])
