@@ -37,12 +37,12 @@ def folder_of(case: str) -> Path:
     return Path(__file__).parent / case
 
 
-def plan_of(case: str) -> Plan:
-    """The plan that the case's manifests and state give."""
+def plan_of(case: str, scope: Scope | None = None) -> Plan:
+    """The plan that the case's manifests and state give, limited to ``scope`` instead of to what the case says."""
     checked = check(folder_of(case) / "manifests", Settings())
     assert checked.problems == (), checked.problems
     there = read_observed(folder_of(case) / "observed.json")
-    return plan(checked.resources, there, checked.sources, scope=_scope(folder_of(case) / "scope.json"))
+    return plan(checked.resources, there, checked.sources, scope=scope or _scope(folder_of(case) / "scope.json"))
 
 
 def _scope(path: Path) -> Scope:
