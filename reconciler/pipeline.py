@@ -16,9 +16,11 @@ from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests.check import Checked, check
 from reconciler.manifests.problem import Problem
+from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.state import Observed
 from reconciler.stores import Stores, instance, lock, migrate, translated
+from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.observe import observe
 from reconciler.stores.provision import Progress
@@ -63,9 +65,15 @@ def check_manifests(directory: Path, settings: Settings) -> Checked:
     return checked
 
 
-def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_over: Collection[str] = ()) -> Planned:
+def plan_manifests(
+    checked: Checked,
+    settings: Settings,
+    stores: Stores,
+    take_over: Collection[str] = (),
+    allowed: Allowances = NOTHING_ALLOWED,
+) -> Planned:
     """What applying ``checked`` would do; changes nothing, neither stamps nor migrates. ``take_over`` names sources
-    that are no more: see ``plan``.
+    that are no more: see ``plan``; ``allowed`` is what the guards let through.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
     installation's, when the database is not of this version, when a source cannot be taken over, and when there is
@@ -77,7 +85,10 @@ def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_ov
         instance.agree(*stamps, settings.environment)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in checked.resources])
-        found = plan(checked.resources, observed, checked.sources, _taken(take_over, checked, observed))
+        taken = _taken(take_over, checked, observed)
+        found = plan(checked.resources, observed, checked.sources, taken)
+        costs = read_costs(stores, observed, found.changes)
+        found = guard(found, observed, {**checked.sources, **taken}, costs, allowed)
     if not checked.resources and found.refused:
         raise ConfigurationError(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
@@ -93,6 +104,7 @@ def apply_manifests(
     author: Author,
     *,
     take_over: Collection[str] = (),
+    allowed: Allowances = NOTHING_ALLOWED,
     select: Callable[[Planned], Plan] = lambda planned: planned.plan,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     progress: Progress = lambda _: None,
@@ -106,7 +118,7 @@ def apply_manifests(
         _require_migrated(stores)
         instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
     with lock.hold(stores.database, {*checked.sources, *take_over}, author, lock_timeout_seconds):
-        planned = plan_manifests(checked, settings, stores, take_over)
+        planned = plan_manifests(checked, settings, stores, take_over, allowed)
         return planned, apply(select(planned), planned.observed, stores, author, progress)
 
 

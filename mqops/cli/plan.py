@@ -15,8 +15,10 @@ from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from mqops.model import Identity
     from reconciler.apply import Report
     from reconciler.pipeline import Planned
+    from reconciler.planning.guard import Allowances
     from reconciler.planning.plan import Plan
 
 _STYLES = {
@@ -40,6 +42,22 @@ TakeOver = Annotated[
     ),
 ]
 
+AllowDataLoss = Annotated[
+    bool, typer.Option("--allow-data-loss", help="Delete also what holds unfinished messages: they are lost.")
+]
+AllowMassDelete = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--allow-mass-delete",
+        metavar="N",
+        help="Delete more of a source than its maxDeletes: the very number that the refusal tells.",
+    ),
+]
+Unprotect = Annotated[
+    list[str] | None,
+    typer.Option("--unprotect", metavar="KIND/TENANT/NAME", help="Delete it although it is protected."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
@@ -54,6 +72,9 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change.")
     ] = False,
     take_over: TakeOver = None,
+    allow_data_loss: AllowDataLoss = False,
+    allow_mass_delete: AllowMassDelete = None,
+    unprotect: Unprotect = None,
 ) -> None:
     """Show what applying the manifests would change; change nothing.
 
@@ -67,7 +88,8 @@ def plan(
     with _working("planning"):
         checked = check_manifests(directory, settings)
         with open_stores(settings) as stores:
-            found = plan_manifests(checked, settings, stores, take_over or ()).plan
+            allowed = _allowances(allow_data_loss, allow_mass_delete, unprotect)
+            found = plan_manifests(checked, settings, stores, take_over or (), allowed).plan
     _show(found, directory, output)
     if found.refused:
         raise typer.Exit(1)
@@ -83,6 +105,9 @@ def apply(
     ] = "10s",
     take_over: TakeOver = None,
     output: Output = "text",
+    allow_data_loss: AllowDataLoss = False,
+    allow_mass_delete: AllowMassDelete = None,
+    unprotect: Unprotect = None,
 ) -> None:
     """Apply the manifests: show the plan, ask, and carry it out.
 
@@ -96,22 +121,48 @@ def apply(
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
     settings = current_settings()
     taken = take_over or ()
+    allowed = _allowances(allow_data_loss, allow_mass_delete, unprotect)
     with _working("planning") as working:
         checked = check_manifests(directory, settings)
         with open_stores(settings) as stores:
             if auto_approve:
                 select = _showing(working, directory, output)
             else:
-                found = plan_manifests(checked, settings, stores, taken).plan
+                found = plan_manifests(checked, settings, stores, taken, allowed).plan
                 select = exactly(_approved(found, working, directory))
             working.update("applying")
             author = author_of("apply")
             planned, report = apply_manifests(
-                checked, settings, stores, author, take_over=taken, select=select, lock_timeout_seconds=timeout_seconds
+                checked,
+                settings,
+                stores,
+                author,
+                take_over=taken,
+                allowed=allowed,
+                select=select,
+                lock_timeout_seconds=timeout_seconds,
             )
     _tell(report, planned.plan, output)
     if report.failed or planned.plan.refused:
         raise typer.Exit(1)
+
+
+def _allowances(data_loss: bool, mass_delete: list[int] | None, unprotect: list[str] | None) -> "Allowances":
+    from reconciler.planning.guard import Allowances
+
+    unprotected = frozenset(_identity(word) for word in unprotect or ())
+    return Allowances(data_loss, frozenset(mass_delete or ()), unprotected)
+
+
+def _identity(word: str) -> "Identity":
+    """``Topic/acme/orders``, or ``Tenant/acme``."""
+    from mqops.model import KINDS, Identity
+
+    kind, *rest = word.split("/")
+    known = KINDS.get(kind)
+    if known is None or len(rest) != 1 + known.has_tenant or not all(rest):
+        raise typer.BadParameter(f"{word!r} is not KIND/TENANT/NAME, like Topic/acme/orders", param_hint="--unprotect")
+    return Identity(kind, *(("", *rest)[-2:]))
 
 
 def _working(text: str) -> Status:

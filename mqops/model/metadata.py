@@ -46,8 +46,12 @@ LabelKey = Annotated[str, StringConstraints(pattern=_KEY_PATTERN), explained(_KE
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 
 
+PROTECT = "mqops/protect"
+"""The annotation that keeps a resource from being deleted, also when its manifest is gone."""
+
+
 def _not_reserved(key: str) -> str:
-    if key.startswith("mqops/"):
+    if key.startswith("mqops/") and key != PROTECT:
         raise InvalidValue(f"{key} means nothing in this version: keys under mqops/ are reserved")
     return key
 
@@ -56,7 +60,20 @@ AnnotationKey = Annotated[
     str,
     StringConstraints(pattern=_KEY_PATTERN),
     AfterValidator(_not_reserved),
-    explained(_KEY_PATTERN.replace("^", "^(?!mqops/)"), _KEY_EXPLANATION),
+    explained(_KEY_PATTERN.replace("^", "^(?!mqops/(?!protect$))"), _KEY_EXPLANATION),
+]
+
+
+def _protect_is_a_switch(annotations: dict[str, str]) -> dict[str, str]:
+    if annotations.get(PROTECT, "true") not in ("true", "false"):
+        raise InvalidValue(f'{PROTECT} is "true" or "false"')
+    return annotations
+
+
+Annotations = Annotated[
+    dict[AnnotationKey, str],
+    AfterValidator(_protect_is_a_switch),
+    Field(json_schema_extra={"properties": {PROTECT: {"enum": ["true", "false"]}}}),
 ]
 
 
@@ -81,8 +98,9 @@ class TenantlessMetadata(Strict):
     """Unique among its kind."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Yours, for selecting and finding."""
-    annotations: dict[AnnotationKey, str] = Field(default_factory=dict)
-    """Yours, for notes and other tools. Keys under `mqops/` are reserved."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Yours, for notes and other tools. Keys under `mqops/` are reserved; `mqops/protect: "true"` keeps this from being
+    deleted, even when its manifest is gone."""
 
 
 class Metadata(TenantlessMetadata):

@@ -13,6 +13,15 @@ FolderPath = Annotated[
 ]
 
 
+class DeleteLimit(Strict):
+    """How much of a source one apply deletes: one of both may be exceeded, not both."""
+
+    resources: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    """So many are always allowed."""
+    percent: Annotated[int, Field(ge=0, le=100)] = 30
+    """So many of a hundred are always allowed."""
+
+
 class SourceSpec(Strict):
     """A folder of manifests under one owner: it may declare what this allows, and prunes only what is its own."""
 
@@ -23,5 +32,7 @@ class SourceSpec(Strict):
     """Tenants that the folder may declare, and declare things of; without it, any."""
     prune: bool = True
     """Whether what is gone from the folder is deleted."""
+    max_deletes: DeleteLimit = DeleteLimit()
+    """Beyond it, deletes are refused unless the very number is allowed with `--allow-mass-delete`."""
     self_heal: bool = True
     """Whether the watch loop puts back what was changed outside; otherwise it reports it."""
