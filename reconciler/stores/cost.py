@@ -14,7 +14,7 @@ from reconciler.stores import Stores, translated
 from reconciler.stores.observe import read_each
 
 Question = tuple[str, int, str, int]
-"""What is asked (``total``, ``length``, ``finished`` or ``leased``); bucket, uid and partition of what it is asked of."""
+"""What is asked (`total`, `length`, `finished` or `leased`); and bucket, uid and partition of what it is asked of."""
 
 Answers = Mapping[Question, Any]
 
