@@ -1,5 +1,7 @@
 """Tenant: who owns topics, subscriptions, handlers and credentials."""
 
+from typing import Literal
+
 from mqops.model.metadata import Strict
 
 
@@ -10,3 +12,6 @@ class TenantSpec(Strict):
     """What people call it."""
     description: str = ""
     """What it is for."""
+    state: Literal["active", "closing"] = "active"
+    """`closing` refuses publishing to all it has, while what is there is still handled; only what is closing can be
+    deleted."""

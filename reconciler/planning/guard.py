@@ -44,6 +44,7 @@ def guard(
     stopped: dict[Identity, Refusal] = {}
     for refusal in (
         *_protected(deletes, allowed),
+        *_of_active_tenants(deletes),
         *_too_many(deletes, observed, sources, allowed),
         *_losing_messages(deletes, allowed),
     ):
@@ -75,6 +76,25 @@ def _protected(deletes: Iterable[Change], allowed: Allowances) -> Iterable[Refus
                 f"pass --unprotect {_word(change.identity)}"
             )
             yield Refusal(change, Obstacle.PROTECTED, message)
+
+
+def _of_active_tenants(deletes: Collection[Change]) -> Iterable[Refusal]:
+    """A tenant goes in two steps, and what it has goes with it in the second."""
+    active = {
+        change.identity.name
+        for change in deletes
+        if change.identity.kind == "Tenant"
+        and change.resource.spec["state"] == "active"
+        and any(other.identity.tenant == change.identity.name for other in deletes)
+    }
+    for change in deletes:
+        name = change.identity.tenant or change.identity.name
+        if name in active and (change.identity.kind == "Tenant" or change.identity.tenant):
+            message = (
+                f"Tenant {name} is deleted in two steps: apply it with state: closing first, which refuses publishing "
+                "while what is there is handled; then remove it"
+            )
+            yield Refusal(change, Obstacle.TENANT_ACTIVE, message)
 
 
 def _too_many(

@@ -29,6 +29,7 @@ class Obstacle(StrEnum):
     PROTECTED = "protected"
     MASS_DELETE = "mass_delete"
     DATA_LOSS = "data_loss"
+    TENANT_ACTIVE = "tenant_active"
 
 
 @dataclass(frozen=True, slots=True)

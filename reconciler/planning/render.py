@@ -35,7 +35,7 @@ _REASONS = {
 }
 """What to say beside the action; reasons that the action says already are not here."""
 
-_OF_A_SOURCE = (Obstacle.SOURCE_EMPTIED, Obstacle.MASS_DELETE)
+_OF_MANY = (Obstacle.SOURCE_EMPTIED, Obstacle.MASS_DELETE, Obstacle.TENANT_ACTIVE)
 
 _PLAIN = re.compile(r"[\w./:@+-]+")
 
@@ -150,16 +150,16 @@ def _usual(kind: str) -> dict[str, Any]:
 
 
 def _refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line]:
-    """One paragraph a refusal; what is refused to a whole source is told once."""
+    """One paragraph a refusal; what is refused to a whole source or tenant is told once."""
     together: dict[str, int] = {}
     for refusal in refused:
-        if refusal.obstacle in _OF_A_SOURCE:
+        if refusal.obstacle in _OF_MANY:
             together[refusal.message] = together.get(refusal.message, 0) + 1
     for message, count in together.items():
         what = "1 delete is" if count == 1 else f"{count} deletes are"
         yield "refused", f"  ! {what} refused: {message}"
     for refusal in refused:
-        if refusal.obstacle not in _OF_A_SOURCE:
+        if refusal.obstacle not in _OF_MANY:
             change = refusal.change
             yield "refused", f"  ! cannot {change.action} {change.identity}  {_place(change, directory)}"
             yield "refused", f"      {refusal.message}"

@@ -5,7 +5,7 @@ from stores import TESTER, Opened, applied, opened, uid
 from traffic import publish, take
 
 from mqops.keys import bucket_of
-from mqops.streams import Lane, Stored
+from mqops.streams import Lane, NotStored, Reason, Stored
 from reconciler.apply import apply
 from reconciler.planning.guard import Allowances, guard
 from reconciler.planning.plan import Plan, plan
@@ -77,6 +77,23 @@ def test_what_fills_up_between_plan_and_apply_stays_and_is_open_again(database_u
         assert all(isinstance(it, Stored) for it in publish(redis_url, lane(stores), 1, [b"open"]))
         assert take(redis_url, lane(stores), 5) == [b"late", b"open"]
         assert guarded(stores, ALL)[0].is_empty
+
+
+def test_a_closing_tenant_takes_nothing_more_and_hands_out_what_is_there(database_url: str, redis_url: str) -> None:
+    closing = (tenant(state="closing"), *ALL[1:])
+    with opened(database_url, redis_url) as stores:
+        applied(stores, ALL)
+        publish(redis_url, lane(stores), 1, [b"1"])
+        assert [change.identity.name for change in guarded(stores, closing)[0].changes] == ["acme"]
+        applied(stores, closing)
+        assert guarded(stores, closing)[0].is_empty
+        assert publish(redis_url, lane(stores), 1, [b"2"]) == [NotStored(Reason.PAUSED, "closing")]
+        assert take(redis_url, lane(stores), 5) == [b"1"]
+        assert take(redis_url, lane(stores, AUDIT), 5) == [b"1"]
+        assert guarded(stores, (tenant("other"),))[0].refused == ()
+        applied(stores, ALL)
+        assert guarded(stores, ALL)[0].is_empty
+        assert isinstance(publish(redis_url, lane(stores), 1, [b"3"])[0], Stored)
 
 
 def test_what_was_allowed_to_be_lost_may_fill_up(database_url: str, redis_url: str) -> None:

@@ -122,6 +122,18 @@ def test_a_source_has_its_own_limit() -> None:
     assert told(found) == {"old": Obstacle.MASS_DELETE}
 
 
+def test_a_tenant_goes_in_two_steps_and_takes_nothing_along_before() -> None:
+    last, other = topic("last", of="leaving"), topic("other")
+    found = guarded(KEPT, (*KEPT, tenant("leaving"), last, other))
+    assert told(found) == {"leaving": Obstacle.TENANT_ACTIVE, "last": Obstacle.TENANT_ACTIVE}
+    assert deleted(found) == ["other"]
+    assert deleted(guarded(KEPT, (*KEPT, tenant("leaving", state="closing"), last))) == ["last", "leaving"]
+
+
+def test_a_tenant_that_has_nothing_goes_at_once() -> None:
+    assert deleted(guarded(KEPT, (*KEPT, tenant("empty")))) == ["empty"]
+
+
 def test_what_is_protected_does_not_count_as_deleted() -> None:
     goes = tuple(topic(f"goes-{it}") for it in range(10))
     found = guarded(KEPT, (*KEPT, protected(topic("ledger")), *goes))
