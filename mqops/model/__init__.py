@@ -9,6 +9,7 @@ from mqops.model.handler import HandlerSpec, HttpHandler, SecretReference, envir
 from mqops.model.kinds import KINDS, SYSTEM_TENANT, Identity, Kind
 from mqops.model.manifest import manifest_model
 from mqops.model.metadata import API_VERSION, Metadata, Name, Strict, TenantlessMetadata
+from mqops.model.mutability import Mutability, Way, mutability_of
 from mqops.model.source import SourceSpec
 from mqops.model.subscription import RetrySpec, SubscriptionSpec
 from mqops.model.tenant import TenantSpec
@@ -26,6 +27,7 @@ __all__ = [
     "Identity",
     "Kind",
     "Metadata",
+    "Mutability",
     "Name",
     "QueueSpec",
     "RetrySpec",
@@ -38,6 +40,8 @@ __all__ = [
     "TenantSpec",
     "TenantlessMetadata",
     "TopicSpec",
+    "Way",
     "environment_prefix",
     "manifest_model",
+    "mutability_of",
 ]

@@ -1,12 +1,15 @@
 """Tenant: who owns topics, subscriptions, handlers and credentials."""
 
+from typing import Annotated
+
 from mqops.model.metadata import Strict
+from mqops.model.mutability import LIVE
 
 
 class TenantSpec(Strict):
     """A customer, a team or the platform itself. The tenant named `system` may act for the others."""
 
-    display_name: str = ""
+    display_name: Annotated[str, LIVE] = ""
     """What people call it."""
-    description: str = ""
+    description: Annotated[str, LIVE] = ""
     """What it is for."""
