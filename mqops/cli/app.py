@@ -79,7 +79,7 @@ for command in _COMMANDS:
 def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 error, 2 wrong usage."""
     try:
-        app()
+        app(prog_name=app.info.name)  # also as `python -m mqops.cli`: completion goes by the name
     except (ConfigurationError, MqopsError) as error:
         print_error(error)
         sys.exit(1)

@@ -3,10 +3,10 @@
 from typing import Annotated, Literal
 
 import typer
-from typer.completion import get_completion_inspect_parameters, get_completion_script
+from typer import completion as shells
 
 # Typer answers what the scripts ask at each press of the key, once it has been told of the shells; this tells it.
-get_completion_inspect_parameters()
+shells.get_completion_inspect_parameters()
 
 
 def register(app: typer.Typer) -> None:
@@ -21,4 +21,5 @@ def completion(
 
     In ~/.bashrc: eval "$(mqops completion bash)"
     """
-    typer.echo(get_completion_script(prog_name="mqops", complete_var="_MQOPS_COMPLETE", shell=shell))
+    write = shells.get_completion_script  # type: ignore[attr-defined]  # meant to be found there, not declared so
+    typer.echo(write(prog_name="mqops", complete_var="_MQOPS_COMPLETE", shell=shell))

@@ -13,6 +13,7 @@ import yaml
 from mqops.model import API_VERSION
 from reconciler.manifests.problem import printable
 from reconciler.planning.change import Action, Change
+from reconciler.planning.fields import in_model_order
 from reconciler.planning.placement import Leftover
 from reconciler.planning.plan import Plan
 from reconciler.state import Resource
@@ -35,47 +36,59 @@ def diff_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
 
 def _change_lines(change: Change, directory: str) -> Iterator[Line]:
     place = printable(f"{PurePath(directory, change.origin.file)}:{change.origin.line}")
-    is_new = change.before is None
-    is_gone = change.action is Action.DELETE
-    before = [] if change.before is None else _yaml(change.before.resource, _found(change, 0))
-    after = [] if is_gone else _yaml(change.resource, {} if is_new else _found(change, 1))
+    wanted = _document(change.resource)
+    if change.before is None:
+        yield from _unified([], _yaml(wanted), _NOTHING, place)
+        return
     applied = f"applied: {change.identity}"
-    yield from _unified(before, after, _NOTHING if is_new else applied, _NOTHING if is_gone else place)
+    if change.action is Action.DELETE:
+        yield from _unified(_yaml(wanted), [], applied, _NOTHING)
+        return
+    found = _ordered(_document(change.before.resource), wanted)
+    before, after = ({**document, **_live(change, side)} for side, document in enumerate((found, wanted)))
+    yield from _unified(_yaml(before), _yaml(after), applied, place)
 
 
-def _found(change: Change, side: int) -> dict[str, Any]:
+def _ordered(value: Any, like: Any) -> Any:
+    """``value`` with the keys of its mappings in the order that ``like`` has them: PostgreSQL keeps none, and an order
+    is no difference."""
+    if not isinstance(value, dict) or not isinstance(like, dict):
+        return value
+    keys = (*(key for key in like if key in value), *(key for key in value if key not in like))
+    return {key: _ordered(value[key], like.get(key)) for key in keys}
+
+
+def _live(change: Change, side: int) -> dict[str, Any]:
     """Of a repair, what differs on Redis: it is in no manifest."""
-    live = {field.path: (field.before, field.after)[side] for field in change.fields if field.path.startswith("live")}
+    values = {it.path: (it.before, it.after)[side] for it in change.fields if it.path.startswith("live.")}
+    live = {path.removeprefix("live."): value for path, value in values.items() if value is not None}
     return {"live": live} if live else {}
 
 
-def _yaml(resource: Resource, more: dict[str, Any]) -> list[str]:
+def _document(resource: Resource) -> dict[str, Any]:
     """The resource as ``mqops get -o yaml`` shows it, with its owner in place of its status."""
     tenant = {"tenant": resource.identity.tenant} if resource.identity.tenant else {}
     implied = {} if resource.implied_by is None else {"impliedBy": str(resource.implied_by)}
-    return _lines(
-        {
-            "apiVersion": API_VERSION,
-            "kind": resource.identity.kind,
-            "metadata": {
-                **tenant,
-                "name": resource.identity.name,
-                "labels": dict(resource.labels),
-                "annotations": dict(resource.annotations),
-            },
-            "spec": dict(resource.spec),
-            "managedBy": resource.managed_by,
-            **implied,
-            **more,
-        }
-    )
+    return {
+        "apiVersion": API_VERSION,
+        "kind": resource.identity.kind,
+        "metadata": {
+            **tenant,
+            "name": resource.identity.name,
+            "labels": dict(resource.labels),
+            "annotations": dict(resource.annotations),
+        },
+        "spec": in_model_order(resource),
+        "managedBy": resource.managed_by,
+        **implied,
+    }
 
 
 def _leftover_yaml(leftover: Leftover) -> list[str]:
-    return _lines({"kind": leftover.identity.kind, "live": {"uid": leftover.uid}})
+    return _yaml({"kind": leftover.identity.kind, "live": {"uid": leftover.uid}})
 
 
-def _lines(document: dict[str, Any]) -> list[str]:
+def _yaml(document: dict[str, Any]) -> list[str]:
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text.splitlines()
 
