@@ -1,5 +1,6 @@
 """`mqops diff`: what the manifests would change, as a unified diff of YAML."""
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,6 +40,9 @@ def diff(
         found = _planned(directory, take_over or [])
     except (ConfigurationError, MqopsError) as error:
         print_error(error)
+        raise typer.Exit(_FAILED) from error
+    except Exception as error:
+        traceback.print_exc()
         raise typer.Exit(_FAILED) from error
     if output == "name":
         changed = [change.identity for change in found.changes]

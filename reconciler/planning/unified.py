@@ -35,7 +35,7 @@ def diff_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
 
 
 def _change_lines(change: Change, directory: str) -> Iterator[Line]:
-    place = printable(f"{PurePath(directory, change.origin.file)}:{change.origin.line}")
+    place = f"{PurePath(directory, change.origin.file)}:{change.origin.line}"
     wanted = _document(change.resource)
     if change.before is None:
         yield from _unified([], _yaml(wanted), _NOTHING, place)
@@ -95,4 +95,4 @@ def _yaml(document: dict[str, Any]) -> list[str]:
 
 def _unified(before: list[str], after: list[str], old: str, new: str) -> Iterator[Line]:
     for number, line in enumerate(difflib.unified_diff(before, after, old, new, lineterm="")):
-        yield ("header" if number < 2 else _ABOUT.get(line[:1], "plain")), line
+        yield ("header" if number < 2 else _ABOUT.get(line[:1], "plain")), printable(line)

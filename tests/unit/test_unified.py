@@ -91,10 +91,10 @@ def test_what_an_interrupted_delete_left_is_shown_as_going() -> None:
 
 
 def test_nothing_in_a_manifest_can_pose_as_a_line_of_the_diff() -> None:
-    sly = declared.topic("orders", description="one\n+++ two\x1b[31m\u2028three")
+    sly = declared.topic("orders", description="one\n+++ two\x1b[31m\u2028three\u202efour")
     lines = diffed((declared.topic("orders"),), (sly,))
     assert [about for about, _ in lines].count("header") == 2
-    assert all("\x1b" not in line and "\u2028" not in line for _, line in lines)
+    assert not {"\n", "\x1b", "\u2028", "\u202e"} & set("".join(line for _, line in lines))
 
 
 def test_nothing_observed_is_all_new() -> None:
