@@ -207,6 +207,23 @@ def test_what_is_written_of_changing_a_field_is_what_the_model_says(kind: str) -
     assert set(tables) <= {"metadata.tenant"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_explain_tells_the_limits_and_the_default_that_are_written(kind: str) -> None:
+    for field in walk(explained_fields(kind)):
+        if field.path.count(".") == 0 or field.path.startswith("metadata."):
+            continue
+        kind_of_value, default, *_ = written_fields(kind)[field.path.removeprefix("spec.")]
+        if field.limits and field.type not in ("text", "list of text"):
+            assert field.limits.removesuffix(" entries") in kind_of_value, field.path
+        assert all(f"`{choice}`" in kind_of_value for choice in field.choices), field.path
+        if field.is_required:
+            assert default == "required", field.path
+        elif field.default is None:
+            assert default.strip("`") == (field.instead or "none"), field.path
+        else:
+            assert default in (f"`{spelled(field.default)}`", "as below" if field.fields else ""), field.path
+
+
 def test_each_way_of_changing_has_its_meaning() -> None:
     written = rows(section(MANIFESTS, "Changing and deleting"))
     assert {word: cells[0] for word, cells in written.items()} == {way: way.meaning for way in Way}

@@ -1,58 +1,21 @@
-"""The commands for who writes manifests, as they are run: init, explain, diff, completion."""
+"""The commands for who writes manifests, as they are run: init, explain, completion."""
 
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
-from commands import MQOPS, environment
+from commands import MQOPS, Desk, environment
 from jsonschema import Draft202012Validator
-from redis import Redis
 from typer.testing import CliRunner
 
-from mqops.cli import diff
 from mqops.cli.app import app
 from mqops.model import KINDS, mutability_of
-
-Done = subprocess.CompletedProcess[str]
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A folder to run `mqops` in, and the stores that it finds there."""
-
-    folder: Path
-    stores: dict[str, str]
-
-    def run(self, *arguments: str, **changed: str) -> Done:
-        settings = environment(**{**self.stores, **changed})
-        return subprocess.run(
-            [*MQOPS, *arguments],
-            cwd=self.folder,
-            env=settings,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def succeed(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-        return done.stdout
-
-    def edit(self, old: str, new: str, file: str = "acme/orders.yaml") -> None:
-        path = self.folder / "manifests" / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
 
 
 @pytest.fixture
@@ -214,92 +177,6 @@ def test_without_a_kind_the_kinds_are_listed(desk: Desk) -> None:
 def test_what_is_not_there_is_an_error_with_the_nearest(asked: str, message: str, desk: Desk) -> None:
     done = desk.run("explain", asked)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
-
-
-# --- diff -----------------------------------------------------------------------------------------------------------
-
-
-def test_diff_tells_by_its_exit_code_and_shows_yaml(started: Desk) -> None:
-    new = started.run("diff")
-    assert (new.returncode, new.stderr) == (1, "")
-    assert "--- /dev/null\n+++ manifests/acme/orders.yaml:3\n" in new.stdout
-    assert started.succeed("get", "topics") == "No topics.\n"
-
-    started.succeed("apply", "--auto-approve")
-    assert started.succeed("diff") == ""
-
-    started.edit("retention: 7d", "retention: 8d")
-    changed = started.run("diff")
-    assert changed.returncode == 1
-    assert changed.stdout.splitlines()[:2] == ["--- applied: Topic acme/orders", "+++ manifests/acme/orders.yaml:3"]
-    assert re.findall(r"^[-+]  .*$", changed.stdout, re.MULTILINE) == ["-  retention: 7d", "+  retention: 8d"]
-    assert started.run("diff", "-o", "name").stdout == "Topic acme/orders\n"
-
-
-def test_diff_shows_what_was_destroyed_outside(started: Desk, redis_client: Redis) -> None:
-    started.succeed("apply", "--auto-approve")
-    [(key, group)] = [
-        (key, found["name"])
-        for key in redis_client.scan_iter(_type="stream")
-        for found in redis_client.xinfo_groups(key)
-    ][:1]
-    redis_client.xgroup_destroy(key, group)
-    found = started.run("diff")
-    assert found.returncode == 1
-    assert re.search(r"^\+live:\n\+  partitions\[\d\]\.group: ", found.stdout, re.MULTILINE)
-
-
-def test_diff_fails_with_two(started: Desk) -> None:
-    started.succeed("apply", "--auto-approve")
-    started.edit("partitions: 2", "partitions: 1")
-    started.edit("retention: 7d", "retention: 8d")
-    refused = started.run("diff")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("error: cannot update Topic acme/orders: partitions may only grow")
-
-    away = started.run("diff", DATABASE_URL="postgresql://127.0.0.1:1/none")
-    assert (away.returncode, away.stdout) == (2, "")
-    assert "PostgreSQL does not answer" in away.stderr
-
-    started.edit("partitions: 1", "partitons: 1")
-    broken = started.run("diff")
-    assert (broken.returncode, broken.stdout) == (2, "")
-    assert "manifests/acme/orders.yaml:10:3: spec.partitons" in broken.stderr
-    assert started.run("diff", "-o", "json").returncode == 2
-
-
-def test_diff_fails_with_two_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("nobody thought of this")
-
-    monkeypatch.setattr(diff, "_planned", fail)
-    done = CliRunner().invoke(app, ["diff"])
-    assert done.exit_code == 2
-    assert "RuntimeError: nobody thought of this" in done.stderr
-
-
-def test_diff_has_colours_on_a_terminal_alone(started: Desk) -> None:
-    assert "\x1b" not in started.run("diff").stdout
-    keyboard, terminal = pty.openpty()
-    settings = environment(**started.stores, TERM="xterm-256color")
-    settings.pop("NO_COLOR", None)
-    with subprocess.Popen([*MQOPS, "diff"], cwd=started.folder, env=settings, stdout=terminal) as process:
-        os.close(terminal)
-        shown = _read_all(keyboard)
-    assert process.returncode == 1
-    assert "\x1b[32m+kind: Topic" in shown
-
-
-def _read_all(terminal: int) -> str:
-    shown = b""
-    try:
-        while piece := os.read(terminal, 65536):
-            shown += piece
-    except OSError:  # how a terminal says that nobody writes to it any more
-        pass
-    finally:
-        os.close(terminal)
-    return shown.decode()
 
 
 # --- completion -----------------------------------------------------------------------------------------------------
