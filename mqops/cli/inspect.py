@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mqops.cli.kinds import KindArgument, chosen_kind
 from mqops.errors import ConfigurationError
-from mqops.model import KINDS, Identity, Kind
-from mqops.nearest import nearest
+from mqops.model import Identity, Kind
 
 if TYPE_CHECKING:
     from reconciler.state import Applied
 
-KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="Like topic or topics.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
 
 
@@ -38,7 +37,7 @@ def get(
     from mqops.cli.shown import print_items
     from reconciler.stores.inventory import read_items
 
-    chosen = _kind(kind)
+    chosen = chosen_kind(kind)
     wanted = None if name is None else _identity(chosen, name, tenant)
     labels = _labels(selector)
 
@@ -69,7 +68,7 @@ def describe(
     from mqops.cli.shown import details_json, print_details
     from reconciler.stores.inventory import read_details
 
-    chosen = _kind(kind)
+    chosen = chosen_kind(kind)
     identity = _identity(chosen, name, tenant)
     with open_stores(current_settings()) as stores:
         details = read_details(stores, identity)
@@ -79,19 +78,6 @@ def describe(
         typer.echo(json.dumps(details_json(details), indent=2, ensure_ascii=False))
     else:
         print_details(details)
-
-
-def _kind(text: str) -> Kind:
-    """The kind called ``text``: ``topic``, ``Topic``, ``topics``, or the beginning of just one kind's name."""
-    kinds = list(KINDS.values())
-    names = {spelling.lower(): kind for kind in kinds for spelling in (kind.name, kind.plural)}
-    begun = [kind for kind in kinds if text and kind.plural.startswith(text.lower())]
-    found = names.get(text.lower()) or (begun[0] if len(begun) == 1 else None)
-    if found is None:
-        likely = nearest(text, names)
-        hint = f"did you mean {likely}?" if likely else f"there are {', '.join(kind.plural for kind in kinds)}"
-        raise ConfigurationError(f"there is no kind {text!r}: {hint}")
-    return found
 
 
 def _identity(kind: Kind, text: str, tenant: str | None) -> Identity:

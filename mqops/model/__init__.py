@@ -9,6 +9,7 @@ from mqops.model.handler import HandlerSpec, HttpHandler, SecretReference, envir
 from mqops.model.kinds import KINDS, SYSTEM_TENANT, Identity, Kind, completed, defaults_of
 from mqops.model.manifest import manifest_model
 from mqops.model.metadata import API_VERSION, PROTECT, Metadata, Name, Strict, TenantlessMetadata
+from mqops.model.mutability import Mutability, Way, mutability_of
 from mqops.model.source import SourceSpec
 from mqops.model.subscription import RetrySpec, SubscriptionSpec
 from mqops.model.tenant import TenantSpec
@@ -27,6 +28,7 @@ __all__ = [
     "Identity",
     "Kind",
     "Metadata",
+    "Mutability",
     "Name",
     "QueueSpec",
     "RetrySpec",
@@ -39,8 +41,10 @@ __all__ = [
     "TenantSpec",
     "TenantlessMetadata",
     "TopicSpec",
+    "Way",
     "completed",
     "defaults_of",
     "environment_prefix",
     "manifest_model",
+    "mutability_of",
 ]

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.alias_generators import to_camel
 
 from mqops.errors import InvalidValue
+from mqops.model.mutability import LIVE, Mutability, Way
 
 API_VERSION = "mqops/v1"
 
@@ -91,14 +92,19 @@ class Strict(BaseModel):
     )
 
 
+_NAMES_IT = Mutability(
+    Way.REPLACE, note="another name is another resource: this one is deleted with all it holds, and a new one made"
+)
+
+
 class TenantlessMetadata(Strict):
     """Metadata of the kinds that belong to no tenant."""
 
-    name: Name
+    name: Annotated[Name, _NAMES_IT]
     """Unique among its kind."""
-    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    labels: Annotated[dict[LabelKey, LabelValue], LIVE] = Field(default_factory=dict)
     """Yours, for selecting and finding."""
-    annotations: Annotations = Field(default_factory=dict)
+    annotations: Annotated[Annotations, LIVE] = Field(default_factory=dict)
     """Yours, for notes and other tools. Keys under `mqops/` are reserved; `mqops/protect: "true"` keeps this from being
     deleted, even when its manifest is gone."""
 
@@ -106,7 +112,7 @@ class TenantlessMetadata(Strict):
 class Metadata(TenantlessMetadata):
     """Metadata of the kinds that belong to a tenant."""
 
-    tenant: Name
+    tenant: Annotated[Name, _NAMES_IT]
     """The Tenant that owns this."""
-    name: Name
+    name: Annotated[Name, _NAMES_IT]
     """Unique in the tenant among its kind; topics and queues share one namespace."""
