@@ -26,7 +26,7 @@ _NOTHING = "apiVersion: mqops/v1\nkind: Tenant\nmetadata: {name: bench}\n"
 def run(*, rounds: int, seconds: int) -> tuple[list[Row], list[str]]:
     """Rows for both ways to write the tree. ``seconds`` has no meaning here; ``rounds`` no-op plans are made, and the
     slowest counts."""
-    rows = []
+    rows: list[Row] = []
     for files in (100, 10_000):
         with running(_NOTHING, web_workers=1) as stack:
             rows.extend(_measured(stack, files, rounds))
