@@ -17,10 +17,12 @@ from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests.check import Checked, check, check_file
 from reconciler.manifests.problem import Problem
+from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.state import Observed
 from reconciler.stores import Stores, instance, lock, migrate, translated
+from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe
@@ -49,6 +51,8 @@ class Request:
     take_over: tuple[str, ...] = ()
     """Sources that are no more: see ``plan``."""
     scope: Scope = EVERYTHING
+    allowed: Allowances = NOTHING_ALLOWED
+    """What the guards let through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,8 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
         taken = _taken(request.take_over, checked, observed)
         _require_targets(request.scope, checked, observed)
         found = plan(checked.resources, observed, checked.sources, taken, request.scope)
+        costs = read_costs(stores, observed, found.changes)
+        found = guard(found, observed, {**checked.sources, **taken}, costs, request.allowed)
     if not checked.resources and found.refused:
         raise Refused(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "

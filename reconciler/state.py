@@ -75,6 +75,21 @@ class LiveSubscription:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a topic, queue or subscription holds, and its deletion would take along."""
+
+    messages: int
+    """Stored, finished or not; of a subscription none are its own."""
+    unfinished: int
+    """Not yet handled by every subscription: undelivered, leased or waiting to be tried again. A topic's messages that
+    nobody subscribes to, and dead letters, are unfinished as long as they are there."""
+    in_flight: int
+    """Leased to consumers right now."""
+    readers: int
+    """Subscriptions that read it; of a subscription none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """What the history knows as existing though its row is gone: someone deleted it by hand."""
 

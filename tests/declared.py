@@ -91,7 +91,7 @@ def observed(resources: Iterable[Resource] = (), revision: int = 1) -> Observed:
 
 def _live_topic(row: Applied, placement: Placement) -> LiveTopic:
     bucket = placement.buckets[row.resource.identity.tenant]
-    meta = {**topic_meta(row.resource), "min_generation": "1"}
+    meta = {**topic_meta(row.resource, placement.closing), "min_generation": "1"}
     return LiveTopic(row.uid, bucket, meta, {partition: {} for partition in range(int(meta["partitions"]))})
 
 

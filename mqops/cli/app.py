@@ -7,8 +7,12 @@ import typer
 
 from mqops import __version__
 from mqops.cli import (
+    completion,
     credentials,
+    diff,
     doctor,
+    explain,
+    init,
     inspect,
     listen,
     messages,
@@ -21,10 +25,28 @@ from mqops.cli import (
     work,
 )
 from mqops.cli.exit_codes import ERROR, REFUSED
+from mqops.cli.failure import print_error
 from mqops.errors import ConfigurationError, MqopsError, Refused
 
 # In the order in which --help lists them.
-_COMMANDS = (up, validate, plan, inspect, messages, listen, credentials, serve, work, reconcile, migrate, doctor)
+_COMMANDS = (
+    up,
+    init,
+    validate,
+    explain,
+    plan,
+    diff,
+    inspect,
+    messages,
+    listen,
+    credentials,
+    serve,
+    work,
+    reconcile,
+    migrate,
+    doctor,
+    completion,
+)
 
 app = typer.Typer(
     name="mqops",
@@ -58,8 +80,7 @@ for command in _COMMANDS:
 def main() -> None:
     """Entry point of the console script. Its exit codes are in ``exit_codes``; typer's for wrong usage is 2."""
     try:
-        app()
+        app(prog_name=app.info.name)  # also as `python -m mqops.cli`: completion goes by the name
     except (ConfigurationError, MqopsError) as error:
-        message = error.message if isinstance(error, MqopsError) else str(error)
-        print(f"error: {message}", file=sys.stderr)
+        print_error(error)
         sys.exit(REFUSED if isinstance(error, Refused) else ERROR)

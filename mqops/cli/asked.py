@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mqops.settings import Settings
     from reconciler.manifests.check import Checked
     from reconciler.pipeline import Planned, Request
+    from reconciler.planning.guard import Allowances
     from reconciler.planning.saved import Basis, PlaceDocument, RequestDocument, SavedDocument
     from reconciler.planning.scope import Scope
 
@@ -45,6 +46,22 @@ TakeOver = Annotated[
     ),
 ]
 
+AllowDataLoss = Annotated[
+    bool, typer.Option("--allow-data-loss", help="Delete also what holds unfinished messages: they are lost.")
+]
+AllowMassDelete = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--allow-mass-delete",
+        metavar="N",
+        help="Delete more of a source than its maxDeletes: the very number that the refusal tells.",
+    ),
+]
+Unprotect = Annotated[
+    list[str] | None,
+    typer.Option("--unprotect", metavar="KIND/TENANT/NAME", help="Delete it although it is protected."),
+]
+
 _DEFAULT_DIRECTORY = Path("manifests")
 _STDIN = "-"
 
@@ -58,6 +75,7 @@ class Asked:
     file: str | None
     scope: "Scope"
     take_over: tuple[str, ...]
+    allowed: "Allowances"
 
     @property
     def shown_directory(self) -> str:
@@ -70,14 +88,14 @@ class Asked:
         """Reads and checks the manifests. Raises ``ConfigurationError`` when they are not there, or wrong."""
         from reconciler.pipeline import Request
 
-        return Request(self._checked(settings), settings, self.take_over, self.scope)
+        return Request(self._checked(settings), settings, self.take_over, self.scope, self.allowed)
 
     def document(self) -> "RequestDocument":
         """The same in writing, for a saved plan."""
         from reconciler.planning.saved import request_document
 
         directory = None if self.directory is None else str(self.directory)
-        return request_document(directory, self.file, self.scope, self.take_over)
+        return request_document((directory, self.file), self.scope, self.take_over, self.allowed)
 
     def basis(self, planned: "Planned") -> "Basis":
         """What the plan was made from, for a saved plan."""
@@ -107,13 +125,23 @@ class Asked:
         return check_given(path, data, settings)
 
 
-def asked_for(directory: Path | None, file: str | None, scope: "Scope", take_over: list[str] | None) -> Asked:
+def asked_for(
+    directory: Path | None, file: str | None, scope: "Scope", take_over: list[str] | None, allowed: "Allowances"
+) -> Asked:
     """What the options say. Raises ``ConfigurationError`` when they say two things."""
     if file is not None and directory is not None:
         raise ConfigurationError(f"--file {file} and {directory} are both manifests: leave one out")
     if file is None:
         directory = directory or _DEFAULT_DIRECTORY
-    return Asked(directory, file, scope, tuple(take_over or ()))
+    return Asked(directory, file, scope, tuple(take_over or ()), allowed)
+
+
+def allowances_for(data_loss: bool, mass_delete: list[int] | None, unprotect: list[str] | None) -> "Allowances":
+    """What the options let through. Raises ``ConfigurationError`` for what cannot be a resource."""
+    from reconciler.planning.guard import Allowances
+
+    unprotected = frozenset(map(target_called, unprotect or ()))
+    return Allowances(data_loss, frozenset(mass_delete or ()), unprotected)
 
 
 def scope_for(targets: list[str] | None, selector: str | None, *, refresh_only: bool) -> "Scope":
@@ -125,8 +153,8 @@ def scope_for(targets: list[str] | None, selector: str | None, *, refresh_only: 
 
 def asked_before(saved: "SavedDocument") -> Asked:
     """What a saved plan was asked for."""
-    from reconciler.planning.saved import scope_of
+    from reconciler.planning.saved import allowances_of, scope_of
 
     request = saved["request"]
     directory = None if request["directory"] is None else Path(request["directory"])
-    return Asked(directory, request["file"], scope_of(request), tuple(request["take_over"]))
+    return Asked(directory, request["file"], scope_of(request), tuple(request["take_over"]), allowances_of(request))

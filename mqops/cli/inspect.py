@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mqops.cli.named import identity_called, kind_called, labels_of
+from mqops.cli.kinds import KindArgument, chosen_kind
+from mqops.cli.named import identity_called, labels_of
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from reconciler.state import Applied
 
-KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="Like topic or topics.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
 
 
@@ -37,7 +37,7 @@ def get(
     from mqops.cli.shown import print_items
     from reconciler.stores.inventory import read_items
 
-    chosen = kind_called(kind)
+    chosen = chosen_kind(kind)
     wanted = None if name is None else identity_called(chosen, name, tenant)
     labels = labels_of(selector)
 
@@ -68,7 +68,7 @@ def describe(
     from mqops.cli.shown import details_json, print_details
     from reconciler.stores.inventory import read_details
 
-    chosen = kind_called(kind)
+    chosen = chosen_kind(kind)
     identity = identity_called(chosen, name, tenant)
     with open_stores(current_settings()) as stores:
         details = read_details(stores, identity)

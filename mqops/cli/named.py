@@ -1,23 +1,10 @@
-"""How commands are told which resources are meant: kinds, names, targets, label selectors."""
+"""How commands are told which resources are meant: names, targets, label selectors."""
 
 import typer
 
+from mqops.cli.kinds import chosen_kind
 from mqops.errors import ConfigurationError
-from mqops.model import KINDS, Identity, Kind
-from mqops.nearest import nearest
-
-
-def kind_called(text: str) -> Kind:
-    """The kind called ``text``: ``topic``, ``Topic``, ``topics``, or the beginning of just one kind's name."""
-    kinds = list(KINDS.values())
-    names = {spelling.lower(): kind for kind in kinds for spelling in (kind.name, kind.plural)}
-    begun = [kind for kind in kinds if text and kind.plural.startswith(text.lower())]
-    found = names.get(text.lower()) or (begun[0] if len(begun) == 1 else None)
-    if found is None:
-        likely = nearest(text, names)
-        hint = f"did you mean {likely}?" if likely else f"there are {', '.join(kind.plural for kind in kinds)}"
-        raise ConfigurationError(f"there is no kind {text!r}: {hint}")
-    return found
+from mqops.model import Identity, Kind
 
 
 def identity_called(kind: Kind, text: str, tenant: str | None) -> Identity:
@@ -51,4 +38,4 @@ def target_called(text: str) -> Identity:
     kind, separator, name = text.partition("/")
     if not separator:
         raise ConfigurationError(f"{text!r} is not KIND/TENANT/NAME, like topic/acme/orders")
-    return identity_called(kind_called(kind), name, None)
+    return identity_called(chosen_kind(kind), name, None)

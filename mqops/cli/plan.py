@@ -10,7 +10,21 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from mqops.cli.asked import Asked, File, RefreshOnly, Selector, TakeOver, Targets, asked_before, asked_for, scope_for
+from mqops.cli.asked import (
+    AllowDataLoss,
+    AllowMassDelete,
+    Asked,
+    File,
+    RefreshOnly,
+    Selector,
+    TakeOver,
+    Targets,
+    Unprotect,
+    allowances_for,
+    asked_before,
+    asked_for,
+    scope_for,
+)
 from mqops.cli.exit_codes import ERROR, PENDING, REFUSED
 from mqops.cli.plan_file import read_plan, write_plan
 from mqops.cli.plan_shown import show, tell
@@ -49,6 +63,9 @@ def plan(
     selector: Selector = None,
     refresh_only: RefreshOnly = False,
     take_over: TakeOver = None,
+    allow_data_loss: AllowDataLoss = False,
+    allow_mass_delete: AllowMassDelete = None,
+    unprotect: Unprotect = None,
     output: Annotated[
         Literal["text", "json", "markdown"], typer.Option("--output", "-o", help="text, json or markdown")
     ] = "text",
@@ -68,7 +85,9 @@ def plan(
     from reconciler.pipeline import plan_manifests
     from reconciler.planning import saved
 
-    asked = asked_for(directory, file, scope_for(target, selector, refresh_only=refresh_only), take_over)
+    scope = scope_for(target, selector, refresh_only=refresh_only)
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
+    asked = asked_for(directory, file, scope, take_over, allowed)
     settings = current_settings()
     with _working("planning"):
         request = asked.request(settings)
@@ -91,6 +110,9 @@ def apply(
     selector: Selector = None,
     refresh_only: RefreshOnly = False,
     take_over: TakeOver = None,
+    allow_data_loss: AllowDataLoss = False,
+    allow_mass_delete: AllowMassDelete = None,
+    unprotect: Unprotect = None,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
     lock_timeout: Annotated[
         str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")
@@ -107,12 +129,13 @@ def apply(
     if output == "json" and not auto_approve:
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
     scope = scope_for(target, selector, refresh_only=refresh_only)
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
     if directory is not None and directory.is_file():
-        if file is not None or take_over or not scope.is_whole:
+        if file is not None or take_over or not scope.is_whole or any((allow_data_loss, allow_mass_delete, unprotect)):
             raise ConfigurationError(f"{directory} says itself what it covers: leave the options out, or plan again")
         asked, select = _saved(directory)
     else:
-        asked, select = asked_for(directory, file, scope, take_over), _whole
+        asked, select = asked_for(directory, file, scope, take_over, allowed), _whole
     _apply(asked, select, _Manner(auto_approve, timeout_seconds, output))
 
 

@@ -3,14 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Literal
 
 import typer
 import yaml
-from rich.console import Console
-from rich.text import Text
 
+from mqops.cli.tables import print_line, print_pairs, print_table
 from mqops.model import Identity, Kind
 from reconciler.manifests.problem import printable
 from reconciler.planning.fields import leaves
@@ -57,7 +55,7 @@ def _print_items_table(items: Sequence[Item]) -> None:
         )
         for item in items
     ]
-    _print_table(header, rows, left=3)
+    print_table(header, rows, left=3)
 
 
 def age_text(seconds: float) -> str:
@@ -109,7 +107,7 @@ def print_details(details: Details) -> None:
     """Everything about one resource, in sections; those with nothing in them are left out."""
     item = details.item
     resource = item.applied.resource
-    _print(str(item.identity), "bold")
+    print_line(str(item.identity), "bold")
     facts = {
         "uid": item.applied.uid,
         "generation": f"{item.applied.generation} (revision {item.applied.revision})",
@@ -120,7 +118,7 @@ def print_details(details: Details) -> None:
         "updated": f"{item.updated_at:%Y-%m-%d %H:%M:%S %Z}",
         **{_NUMBERS[name].lower(): f"{number:,}" for name, number in item.numbers.items()},
     }
-    _print_pairs({name: value for name, value in facts.items() if value is not None})
+    print_pairs({name: value for name, value in facts.items() if value is not None})
     _section("Labels", dict(resource.labels))
     _section("Annotations", dict(resource.annotations))
     _section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", item.spec)})
@@ -145,7 +143,7 @@ def _print_partitions(partitions: Sequence[Partition]) -> None:
     for partition in partitions:
         last = "stream is gone" if partition.is_missing else partition.last or "empty"
         rows.append((str(partition.number), last, *(partition.positions.get(name) or "none" for name in readers)))
-    _print_table(("PARTITION", "LAST", *readers), rows, left=2 + len(readers))
+    print_table(("PARTITION", "LAST", *readers), rows, left=2 + len(readers))
 
 
 def _print_history(history: Sequence[Entry]) -> None:
@@ -156,7 +154,7 @@ def _print_history(history: Sequence[Entry]) -> None:
         who = f"{entry.author.actor} ({entry.author.trigger})"
         told = (what, who, ", ".join(_changed(entry)))
         rows.append((str(entry.revision), when, *map(printable, told)))
-    _print_table(("REVISION", "WHEN", "WHAT", "BY", "CHANGED"), rows, left=5)
+    print_table(("REVISION", "WHEN", "WHAT", "BY", "CHANGED"), rows, left=5)
 
 
 def _changed(entry: Entry) -> list[str]:
@@ -180,45 +178,18 @@ def _full_name(identity: Identity) -> str:
     return f"{identity.tenant}/{identity.name}" if identity.tenant else identity.name
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
-    """Columns as wide as what is in them, and never cut: names are there to be copied. The first ``left`` of them are
-    text, the others numbers."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for index, row in enumerate((header, *rows)):
-        cells = (
-            f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        _print("   ".join(cells).rstrip(), "" if index else "bold")
-
-
 def _heading(text: str) -> None:
-    _print("")
-    _print(text, "bold")
+    print_line("")
+    print_line(text, "bold")
 
 
 def _section(title: str, pairs: Mapping[str, str]) -> None:
     if pairs:
         _heading(title)
-        _print_pairs(pairs)
+        print_pairs(pairs)
 
 
 def _listed(identities: Sequence[Identity]) -> dict[str, str]:
     """The first of them: what a tenant is needed by would fill screens."""
     shown = {str(identity): "" for identity in identities[:_MOST_LISTED]}
     return shown if len(identities) <= _MOST_LISTED else {**shown, f"and {len(identities) - _MOST_LISTED} more": ""}
-
-
-def _print_pairs(pairs: Mapping[str, str]) -> None:
-    width = max(len(name) for name in pairs)
-    for name, value in pairs.items():
-        _print(printable(f"  {name:<{width}}  {value}".rstrip()))
-
-
-def _print(line: str, style: str = "") -> None:
-    _console().print(Text(line, style), soft_wrap=True)
-
-
-@cache
-def _console() -> Console:
-    return Console(highlight=False)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from mqops.model import Identity
-from reconciler.state import Applied, Origin, Resource
+from reconciler.state import Applied, Cost, Origin, Resource
 
 
 class Action(StrEnum):
@@ -68,6 +68,8 @@ class Change:
     generation: int
     """As it will be; it rises with every change of the spec."""
     fields: tuple[FieldChange, ...] = ()
+    cost: Cost | None = None
+    """Of a delete: what goes with it, where Redis holds something of it."""
 
     @property
     def identity(self) -> Identity:

@@ -63,6 +63,20 @@ class FieldDocument(TypedDict):
     """Null when it is absent."""
 
 
+@with_config(_STRICT)
+class CostDocument(TypedDict):
+    """What a delete takes along."""
+
+    messages: int
+    """Stored, finished or not; of a subscription none are its own."""
+    unfinished: int
+    """Not yet handled by every subscription."""
+    in_flight: int
+    """Leased to consumers at that moment."""
+    readers: int
+    """Subscriptions that read it; of a subscription none."""
+
+
 class ChangeDocument(NameDocument):
     """What happens to one resource."""
 
@@ -81,6 +95,8 @@ class ChangeDocument(NameDocument):
     change: ActionDocument
     fields: list[FieldDocument]
     """Every field that differs; of a repair, what is wrong with what Redis holds. Empty for creates and deletes."""
+    cost: CostDocument | None
+    """Of a delete; null where Redis holds nothing of it."""
 
 
 class RefusalDocument(ChangeDocument):

@@ -26,6 +26,10 @@ class Obstacle(StrEnum):
     SOURCE_EMPTIED = "source_emptied"
     STILL_NEEDED = "still_needed"
     DEPENDS_ON_REFUSED = "depends_on_refused"
+    PROTECTED = "protected"
+    MASS_DELETE = "mass_delete"
+    DATA_LOSS = "data_loss"
+    TENANT_ACTIVE = "tenant_active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,19 @@ def refuse(
             found = rule(change, context)
             if found is not None:
                 refused.setdefault(change.identity, Refusal(change, *found))
+    refused = with_dependents(changes, refused, observed)
+    return tuple(refused[change.identity] for change in changes if change.identity in refused)
+
+
+def with_dependents(
+    changes: Collection[Change], refused: Mapping[Identity, Refusal], observed: Observed
+) -> dict[Identity, Refusal]:
+    """``refused``, and what has to stay out with it."""
+    every = dict(refused)
     for identity, left in dependents(changes, refused, observed).items():
         obstacle = Obstacle.STILL_NEEDED if left.is_needed else Obstacle.DEPENDS_ON_REFUSED
-        refused[identity] = Refusal(left.change, obstacle, left.message)
-    return tuple(refused[change.identity] for change in changes if change.identity in refused)
+        every[identity] = Refusal(left.change, obstacle, left.message)
+    return every
 
 
 Found = tuple[Obstacle, str] | None

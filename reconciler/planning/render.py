@@ -10,12 +10,13 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any
 
-from mqops.model import KINDS, Identity
+from mqops.model import Identity, defaults_of
 from reconciler.manifests.problem import printable
 from reconciler.planning.change import Action, Change, FieldChange, Reason
 from reconciler.planning.document import (
     FORMAT_VERSION,
     ChangeDocument,
+    CostDocument,
     NameDocument,
     PlanDocument,
     StateDocument,
@@ -23,7 +24,7 @@ from reconciler.planning.document import (
 from reconciler.planning.fields import leaves
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
-from reconciler.state import Resource
+from reconciler.state import Cost, Resource
 
 SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±"}
 
@@ -40,6 +41,8 @@ _REASONS = {
 """What to say beside the action; reasons that the action says already are not here."""
 
 _MOST_NAMED = 5
+_OF_MANY = (Obstacle.SOURCE_EMPTIED, Obstacle.MASS_DELETE, Obstacle.TENANT_ACTIVE)
+
 _PLAIN = re.compile(r"[\w./:@+-]+")
 
 Line = tuple[str, str]
@@ -125,6 +128,8 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
     notes = [_REASONS[change.reason]] if change.reason in _REASONS else []
     if change.resource.implied_by is not None:
         notes.append(f"implied by {change.resource.implied_by}")
+    if change.cost is not None:
+        notes.append(_cost_text(change.cost))
     note = f" ({'; '.join(notes)})" if notes else ""
     what = f"  {SYMBOLS[change.action]} {change.action} {change.identity}{note}"
     yield change.action.value, f"{what}  {_place(change, directory)}"
@@ -133,6 +138,15 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
             yield "field", f"      {path}: {value_text(value)}"
     for field in change.fields:
         yield "field", f"      {_field_text(field)}"
+
+
+def _cost_text(cost: Cost) -> str:
+    """What a delete takes along."""
+    counts = ((cost.messages, "message"), (cost.unfinished, "unfinished"), (cost.in_flight, "in flight"))
+    told = [f"{number} {word}{'s' if word == 'message' and number != 1 else ''}" for number, word in counts if number]
+    if cost.readers:
+        told.append(f"read by {cost.readers}")
+    return f"takes along {', '.join(told)}" if told else "holds nothing"
 
 
 def _field_text(field: FieldChange) -> str:
@@ -158,21 +172,20 @@ def _told(resource: Resource) -> Iterator[tuple[str, Any]]:
 @cache
 def _usual(kind: str) -> dict[str, Any]:
     """The default of each field of a kind that has one, as manifests would write it, by path."""
-    defaults = KINDS[kind].spec.model_construct().model_dump(mode="json")
-    return dict(leaves("spec", defaults))
+    return dict(leaves("spec", defaults_of(kind)))
 
 
 def refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line]:
-    """One paragraph a refusal; those of one emptied source are told together."""
-    emptied: dict[str, int] = {}
+    """One paragraph a refusal; what is refused to a whole source or tenant is told once."""
+    together: dict[str, int] = {}
     for refusal in refused:
-        if refusal.obstacle is Obstacle.SOURCE_EMPTIED:
-            emptied[refusal.message] = emptied.get(refusal.message, 0) + 1
-    for message, count in emptied.items():
+        if refusal.obstacle in _OF_MANY:
+            together[refusal.message] = together.get(refusal.message, 0) + 1
+    for message, count in together.items():
         what = "1 delete is" if count == 1 else f"{count} deletes are"
         yield "refused", f"  ! {what} refused: {message}"
     for refusal in refused:
-        if refusal.obstacle is not Obstacle.SOURCE_EMPTIED:
+        if refusal.obstacle not in _OF_MANY:
             change = refusal.change
             yield "refused", f"  ! cannot {change.action} {change.identity}  {_place(change, directory)}"
             yield "refused", f"      {refusal.message}"
@@ -195,7 +208,17 @@ def change_json(change: Change) -> ChangeDocument:
             "before": before,
             "after": None if change.action is Action.DELETE else _resource_json(change.resource),
         },
+        "cost": None if change.cost is None else _cost_json(change.cost),
         "fields": [{"path": f.path, "before": f.before, "after": f.after} for f in change.fields],
+    }
+
+
+def _cost_json(cost: Cost) -> CostDocument:
+    return {
+        "messages": cost.messages,
+        "unfinished": cost.unfinished,
+        "in_flight": cost.in_flight,
+        "readers": cost.readers,
     }
 
 

@@ -19,6 +19,7 @@ from mqops.model import Identity
 from reconciler.manifests.check import Checked
 from reconciler.planning.document import PlanDocument
 from reconciler.planning.fingerprint import fingerprints, touched
+from reconciler.planning.guard import Allowances
 from reconciler.planning.plan import Plan
 from reconciler.planning.render import as_json
 from reconciler.planning.scope import Scope
@@ -38,6 +39,9 @@ class RequestDocument(TypedDict):
     labels: dict[str, str]
     refresh_only: bool
     take_over: list[str]
+    allow_data_loss: bool
+    allow_mass_delete: list[int]
+    unprotect: list[str]
 
 
 class PlaceDocument(TypedDict):
@@ -81,9 +85,10 @@ class Basis:
 
 
 def request_document(
-    directory: str | None, file: str | None, scope: Scope, take_over: tuple[str, ...]
+    place: tuple[str | None, str | None], scope: Scope, take_over: tuple[str, ...], allowed: Allowances
 ) -> RequestDocument:
-    """What was asked for, in writing."""
+    """What was asked for, in writing. ``place`` has the directory and the file of ``RequestDocument``."""
+    directory, file = place
     return {
         "directory": directory,
         "file": file,
@@ -91,12 +96,21 @@ def request_document(
         "labels": dict(scope.labels),
         "refresh_only": scope.is_refresh_only,
         "take_over": list(take_over),
+        "allow_data_loss": allowed.data_loss,
+        "allow_mass_delete": sorted(allowed.mass_delete),
+        "unprotect": sorted(map(str, allowed.unprotected)),
     }
 
 
 def scope_of(request: RequestDocument) -> Scope:
     """What the plan was limited to."""
     return Scope(frozenset(map(identity_of, request["targets"])), request["labels"], request["refresh_only"])
+
+
+def allowances_of(request: RequestDocument) -> Allowances:
+    """What the guards were told to let through."""
+    unprotected = frozenset(map(identity_of, request["unprotect"]))
+    return Allowances(request["allow_data_loss"], frozenset(request["allow_mass_delete"]), unprotected)
 
 
 def write(found: Plan, basis: Basis, request: RequestDocument) -> str:

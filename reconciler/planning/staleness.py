@@ -13,7 +13,7 @@ from mqops.model import Identity
 from reconciler.manifests.problem import printable
 from reconciler.planning.change import Change
 from reconciler.planning.dependents import dependents
-from reconciler.planning.document import PlanDocument
+from reconciler.planning.document import CostDocument, PlanDocument
 from reconciler.planning.fields import leaves
 from reconciler.planning.fingerprint import fingerprints
 from reconciler.planning.plan import Plan
@@ -27,7 +27,7 @@ from reconciler.planning.saved import (
     name_of,
     plain,
 )
-from reconciler.state import Observed
+from reconciler.state import Cost, Observed
 
 _MOST_FIELDS = 5
 
@@ -138,11 +138,26 @@ def _changes_moved(plan: PlanDocument, found: Plan) -> Iterator[str]:
                     f"{identity} would become something else, by the settings or variables that manifests are read "
                     f"with: {_differences(dict(leaves('plan', before)), dict(leaves('plan', after)))}"
                 )
+            elif grown := _grown(entry["cost"], changes[identity].cost):
+                yield f"{identity} would take along more than it did: {grown}"
 
 
 def _essence(entry: dict[str, Any]) -> dict[str, Any]:
-    """A change without where it is declared."""
-    return {key: value for key, value in plain(entry).items() if key not in ("file", "line")}
+    """A change without where it is declared, and what it costs."""
+    return {key: value for key, value in plain(entry).items() if key not in ("file", "line", "cost")}
+
+
+def _grown(before: CostDocument | None, after: Cost | None) -> str:
+    """What a delete would take along by now beyond what was approved."""
+    if after is None:
+        return ""
+    known = (0, 0) if before is None else (before["messages"], before["unfinished"])
+    found = [
+        f"{now} {word}, not {then}"
+        for word, then, now in zip(("messages", "unfinished"), known, (after.messages, after.unfinished), strict=True)
+        if now > then
+    ]
+    return ", ".join(found)
 
 
 def _leftovers_moved(plan: PlanDocument, found: Plan) -> Iterator[str]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from mqops.model import API_VERSION, KINDS, Identity
+from mqops.model import API_VERSION, Identity
 from reconciler.planning.drift import Drift, drift_of
+from reconciler.planning.fields import in_model_order
 from reconciler.planning.links import links
 from reconciler.planning.placement import STORED, placement_of, resolve
 from reconciler.state import Applied, LiveTopic, Observed
@@ -41,11 +40,7 @@ class Item:
     @property
     def spec(self) -> dict[str, Any]:
         """In the order of its kind's documentation, which PostgreSQL does not keep."""
-        spec = dict(self.applied.resource.spec)
-        try:
-            return KINDS[self.identity.kind].spec.model_validate(spec).model_dump(mode="json")
-        except ValidationError:  # of another version of mqops
-            return spec
+        return in_model_order(self.applied.resource)
 
     def as_json(self) -> dict[str, Any]:
         """A manifest that would declare it, with its status."""

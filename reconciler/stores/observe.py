@@ -51,7 +51,7 @@ def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None) -> Ob
         places = _places(rows, index, uids)
         metas = _read_metas(redis, keys, places)
         topics = {uid: place for uid, place in places.items() if place[0] in STORED}
-        readers = _read_each(redis, list(topics), lambda pipe, uid: pipe.hgetall(keys.groups(topics[uid][1], uid)))
+        readers = read_each(redis, list(topics), lambda pipe, uid: pipe.hgetall(keys.groups(topics[uid][1], uid)))
         groups = _read_groups(redis, keys, topics, _partitions(topics, rows, metas))
     return Observed(
         applied=rows.applied,
@@ -111,7 +111,7 @@ def _home(applied: Applied) -> str:
 
 
 def _read_metas(redis: "Redis", keys: Keyspace, places: Mapping[str, Place]) -> dict[str, dict[str, str]]:
-    answers = _read_each(redis, list(places), lambda pipe, uid: pipe.hgetall(keys.meta(places[uid][1], uid)))
+    answers = read_each(redis, list(places), lambda pipe, uid: pipe.hgetall(keys.meta(places[uid][1], uid)))
     return {uid: _texts(answer) for uid, answer in answers.items()}
 
 
@@ -135,7 +135,7 @@ def _read_groups(
     redis: "Redis", keys: Keyspace, topics: Mapping[str, Place], partitions: Sequence[tuple[str, int]]
 ) -> dict[str, dict[int, dict[str, str]]]:
     """By topic and partition, leaving out partitions without a stream: group → last delivered id."""
-    answers = _read_each(
+    answers = read_each(
         redis, partitions, lambda pipe, place: pipe.xinfo_groups(keys.stream(topics[place[0]][1], *place))
     )
     groups: dict[str, dict[int, dict[str, str]]] = {uid: {} for uid in topics}
@@ -146,7 +146,7 @@ def _read_groups(
     return groups
 
 
-def _read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipeline", Key], object]) -> dict[Key, Any]:
+def read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipeline", Key], object]) -> dict[Key, Any]:
     """One command for each thing, and its answer. A key that is missing, or holds something else than ours, comes
     back as the ``ResponseError`` it is; any other error is raised."""
     answers: dict[Key, Any] = {}

@@ -10,7 +10,7 @@ import msgspec
 from psycopg import Connection
 
 from mqops.errors import Refused
-from mqops.model import Identity
+from mqops.model import Identity, completed
 from mqops.sql import queries
 from reconciler.planning.change import Action, Change
 from reconciler.state import Applied, Lost, Origin, Resource
@@ -60,7 +60,7 @@ def _applied(row: tuple[Any, ...], names: Mapping[str, Identity]) -> Applied:
     uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, file, line, revision = row
     resource = Resource(
         identity=Identity(kind, tenant, name),
-        spec=msgspec.json.decode(spec),
+        spec=completed(kind, msgspec.json.decode(spec)),
         labels=_decoded(labels),
         annotations=_decoded(annotations),
         managed_by=managed_by,

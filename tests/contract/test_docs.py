@@ -31,8 +31,10 @@ from mqops.handlers.invocation import Invocation
 from mqops.handlers.signature import sign, signing_key
 from mqops.handlers.webhook import webhook_headers
 from mqops.message import Delivery, Envelope, Position
-from mqops.model import KINDS, Metadata, Strict
+from mqops.model import KINDS, Metadata, Strict, Way
 from mqops.settings import Settings, settings_from
+from reconciler.manifests.fields import fields_of as explained_fields
+from reconciler.manifests.fields import walk
 from reconciler.manifests.schema import schema_at
 from reconciler.manifests.validate import Declared
 
@@ -189,6 +191,51 @@ def test_fields_take_what_is_written(kind: str) -> None:
             for value in (high + 1, *([low - 1] if low else [])):
                 with pytest.raises(ValidationError):
                     reader.validate_python(spell(value))
+
+
+# --- how fields may change ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_of_changing_a_field_is_what_the_model_says(kind: str) -> None:
+    tables = {f"spec.{path}": cells for path, cells in written_fields(kind).items()}
+    tables |= {f"metadata.{path}": cells for path, cells in rows(section(MANIFESTS, "One manifest")).items()}
+    for field in walk(explained_fields(kind)):
+        if field.mutability is not None and field.path in tables:
+            cell = tables.pop(field.path)[3]
+            assert cell.removesuffix(", see below") == str(field.mutability), field.path
+    assert set(tables) <= {"metadata.tenant"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_explain_tells_the_limits_and_the_default_that_are_written(kind: str) -> None:
+    for field in walk(explained_fields(kind)):
+        if field.path.count(".") == 0 or field.path.startswith("metadata."):
+            continue
+        kind_of_value, default, *_ = written_fields(kind)[field.path.removeprefix("spec.")]
+        if field.limits and field.type not in ("text", "list of text"):
+            assert field.limits.removesuffix(" entries") in kind_of_value, field.path
+        assert all(f"`{choice}`" in kind_of_value for choice in field.choices), field.path
+        if field.is_required:
+            assert default == "required", field.path
+        elif field.default is None:
+            assert default.strip("`") == (field.instead or "none"), field.path
+        else:
+            assert default in (f"`{spelled(field.default)}`", "as below" if field.fields else ""), field.path
+
+
+def test_each_way_of_changing_has_its_meaning() -> None:
+    written = rows(section(MANIFESTS, "Changing and deleting"))
+    assert {word: cells[0] for word, cells in written.items()} == {way: way.meaning for way in Way}
+
+
+@pytest.mark.parametrize(("heading", "command"), [("What a field is", "explain"), ("A tree", "init")])
+def test_commands_say_what_the_document_shows(
+    heading: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = next(block for block in blocks(section(MANIFESTS, heading), "sh") if block.startswith(f"mqops {command} "))
+    assert CliRunner().invoke(command_line, asked.split()[1:]).stdout == blocks(section(MANIFESTS, heading), "")[0]
 
 
 # --- manifests that are shown ---------------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ import pytest
 
 PROGRAM = """
 import signal, sys, time
-if "nohup" in sys.argv:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN if "nohup" in sys.argv else signal.SIG_DFL)
 from mqops.embedded.interrupts import Interrupted, Interrupts
 with Interrupts() as interrupts:
     try:

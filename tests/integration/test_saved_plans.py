@@ -169,7 +169,7 @@ def test_a_resource_that_is_only_referred_to_counts_too(shell: Shell, tree: Path
 
 
 def test_what_somebody_did_on_redis_to_what_it_touches_is_named(shell: Shell, tree: Path, redis_client: Redis) -> None:
-    [stream] = [key for key in redis_client.keys("mq:*:1:s") if b"" in key and _is_orders(redis_client, key, "acme")]
+    [stream] = [key for key in redis_client.keys("mq:*:1:s") if _is_orders(redis_client, key, "acme")]
     redis_client.delete(stream)
     assert_stale(apply_saved(shell), r"Topic acme/orders: live.partitions\[1\].stream was there, is none")
 
@@ -236,6 +236,26 @@ def test_a_limited_plan_is_saved_with_its_limits(shell: Shell, tree: Path) -> No
     assert apply_saved(shell).stdout.endswith("Applied revision 2: 1 updated.\n")
     left = json.loads(shell.succeed("plan", "-o", "json"))
     assert [change["name"] for change in left["resource_changes"]] == ["jobs", "jobs"]
+
+
+def test_a_saved_plan_keeps_what_was_allowed_and_is_refused_when_more_would_be_lost(
+    shell: Shell, tree: Path, redis_client: Redis
+) -> None:
+    [meta] = [key for key in redis_client.keys("*:meta") if _named(redis_client, key) == (b"acme", b"orders")]
+    redis_client.xadd(meta.replace(b":meta", b":0:s"), {"d": "1"})
+    first, _, last = MANIFEST.split("---\n")
+    (tree / "acme/all.yaml").write_text(f"{first}---\n{last}")
+    assert shell.run("plan").returncode == 3
+    shell.succeed("plan", "--allow-data-loss", "--out", "saved.json")
+    redis_client.xadd(meta.replace(b":meta", b":0:s"), {"d": "2"})
+    assert_stale(apply_saved(shell), r"Topic acme/orders would take along more than it did: 2 messages, not 1")
+    shell.succeed("plan", "--allow-data-loss", "--out", "saved.json")
+    assert apply_saved(shell).stdout.endswith("Applied revision 2: 1 deleted.\n")
+
+
+def _named(client: Redis, meta: bytes) -> tuple[bytes | None, bytes | None]:
+    tenant, name = client.hmget(meta, "tenant", "name")
+    return tenant, name
 
 
 def test_a_saved_plan_holds_no_secret(shell: Shell, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,11 +22,21 @@ from declared import (
 
 from mqops.errors import ConfigurationError, Refused
 from reconciler.manifests.check import Checked, Digest
+from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import plan
-from reconciler.planning.saved import Basis, PlaceDocument, SavedDocument, read, request_document, scope_of, write
+from reconciler.planning.saved import (
+    Basis,
+    PlaceDocument,
+    SavedDocument,
+    allowances_of,
+    read,
+    request_document,
+    scope_of,
+    write,
+)
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.planning.staleness import select
-from reconciler.state import Observed, Resource
+from reconciler.state import Cost, Observed, Resource
 
 HERE: PlaceDocument = {"installation": "i", "environment": "test"}
 ORDERS = topic("orders", partitions=2)
@@ -35,7 +45,7 @@ BILLING = subscription("billing", "orders", handler="hook")
 LETTERS = implied(dead_letters("orders.deadletter"), BILLING)
 ALL = (tenant(), HOOK, ORDERS, LETTERS, BILLING)
 WANTED = (tenant(), HOOK, respecified(ORDERS, partitions=3), LETTERS, BILLING)
-REQUEST = request_document("manifests", None, EVERYTHING, ())
+REQUEST = request_document(("manifests", None), EVERYTHING, (), NOTHING_ALLOWED)
 
 
 def basis(there: Observed, **digests: str) -> Basis:
@@ -162,4 +172,20 @@ def test_any_edit_is_found(path: tuple[str, ...]) -> None:
 
 def test_what_was_asked_for_can_be_asked_again() -> None:
     scope = Scope(frozenset({ORDERS.identity, tenant().identity}), {"a": "b"}, is_refresh_only=True)
-    assert scope_of(request_document(None, "-", scope, ("gone",))) == scope
+    allowed = Allowances(True, frozenset({3, 11}), frozenset({ORDERS.identity}))
+    document = request_document((None, "-"), scope, ("gone",), allowed)
+    assert (scope_of(document), allowances_of(document)) == (scope, allowed)
+
+
+def test_a_cost_that_has_grown_is_refused_and_one_that_has_not_is_none() -> None:
+    there, wanted = observed((tenant(), ORDERS, topic("other"))), (tenant(), topic("other"))
+    known = {uid_of(ORDERS.identity): Cost(5, 2, 1, 0)}
+    allowed = Allowances(data_loss=True)
+    planned = guard(plan(wanted, there, SOURCES), there, SOURCES, known, allowed)
+    document = read("plan.json", write(planned, basis(there), REQUEST))
+    for cost in (Cost(5, 2, 2, 1), Cost(4, 0, 0, 0)):
+        later = guard(plan(wanted, there, SOURCES), there, SOURCES, {uid_of(ORDERS.identity): cost}, allowed)
+        assert len(select(document, later, basis(there)).changes) == 1
+    later = guard(plan(wanted, there, SOURCES), there, SOURCES, {uid_of(ORDERS.identity): Cost(9, 3, 0, 0)}, allowed)
+    with pytest.raises(Refused, match="would take along more than it did: 9 messages, not 5, 3 unfinished, not 2"):
+        select(document, later, basis(there))
