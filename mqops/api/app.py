@@ -9,6 +9,8 @@ from mqops.api.directory import Directory
 from mqops.api.edge import Request
 from mqops.api.errors import answer_errors
 from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
+from mqops.api.management.inventory import Inventory
+from mqops.api.management.read import Collection, Member
 from mqops.api.peek import Peek
 from mqops.api.publish import Publish, PublishRoute
 from mqops.api.publisher import Publisher
@@ -16,6 +18,7 @@ from mqops.api.pull import Pull
 from mqops.api.puller import Puller
 from mqops.api.settle import Ack, Nack
 from mqops.catalog import CatalogFeed
+from mqops.model import KINDS
 from mqops.settings import Settings
 from mqops.streams import Streams
 
@@ -58,8 +61,17 @@ def create_app(
 
     app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
 
+    _add_management(app, access, feed)
+
     app.add_route("/health", health)
     app.add_route("/api/v1/mq/health", health)
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(monitor))
     return app
+
+
+def _add_management(app: App, access: Access, feed: CatalogFeed) -> None:
+    inventory = Inventory(lambda: feed.current)
+    for kind in KINDS.values():
+        app.add_route(f"/api/v1/mq/{kind.plural}", Collection(kind, access, inventory))
+        app.add_route(f"/api/v1/mq/{kind.plural}/{{name}}", Member(kind, access, inventory))
