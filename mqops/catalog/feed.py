@@ -260,7 +260,8 @@ async def _read_rows(cursor: AsyncCursor[TupleRow]) -> list[Row]:
     while slice_ := await cursor.fetchmany(_ROWS_AT_ONCE):
         for uid, kind, tenant, *rest, labels, annotations, managed_by, created_ms, updated_ms in slice_:
             few_differ = (intern(labels), intern(annotations), intern(managed_by))
-            rows.append(Row(uid, intern(kind), intern(tenant), *rest, *few_differ, *(created_ms, updated_ms)))
+            values = (uid, intern(kind), intern(tenant), *rest, *few_differ, created_ms, updated_ms)
+            rows.append(Row(*values))
         await asyncio.sleep(0)
     return rows
 
