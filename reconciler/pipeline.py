@@ -71,10 +71,7 @@ def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_ov
     installation's, when the database is not of this version, when a source cannot be taken over, and when there is
     nothing declared at all.
     """
-    with translated():
-        _require_migrated(stores)
-        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
-        instance.agree(*stamps, settings.environment)
+    require_same_installation(settings, stores)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in checked.resources])
         found = plan(checked.resources, observed, checked.sources, _taken(take_over, checked, observed))
@@ -119,6 +116,14 @@ def exactly(approved: Plan) -> Callable[[Planned], Plan]:
         return planned.plan
 
     return select
+
+
+def require_same_installation(settings: Settings, stores: Stores) -> None:
+    """Raises ``ConfigurationError`` when the stores are another installation's, or the database not of this version."""
+    with translated():
+        _require_migrated(stores)
+        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
+        instance.agree(*stamps, settings.environment)
 
 
 def _deeds(found: Plan) -> tuple[object, ...]:

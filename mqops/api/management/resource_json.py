@@ -81,3 +81,13 @@ def _ready(row: Row, catalog: Catalog) -> dict[str, Any]:
         "message": message,
         "observedGeneration": row.generation,
     }
+
+
+def masked(plan: Any) -> Any:
+    """A plan without digests of keys, wherever they stand in it."""
+    if isinstance(plan, dict):
+        shown = {name: masked(value) for name, value in plan.items() if name != "sha256"}
+        if isinstance(shown.get("path"), str) and shown["path"].endswith(".sha256"):
+            shown |= {name: "(digest)" for name in ("before", "after") if shown.get(name) is not None}
+        return shown
+    return [masked(value) for value in plan] if isinstance(plan, list | tuple) else plan

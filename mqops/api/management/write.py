@@ -1,0 +1,178 @@
+"""``POST /<plural>``, ``PUT`` and ``DELETE /<plural>/{id}``: changing what is declared, where no source owns it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import falcon
+import msgspec
+
+from mqops.access import Access, Caller
+from mqops.api.edge import Request, Response, caller_of, decode, read_body, write_json
+from mqops.api.management.configuration import Changes, Granted, Wish
+from mqops.api.management.inventory import Inventory, Seen, identity_of
+from mqops.api.management.page import refuse_unknown, single
+from mqops.api.management.read import Collection, Member, write_seen
+from mqops.api.management.resource_json import masked
+from mqops.catalog import CatalogFeed
+from mqops.errors import Conflict, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, PreconditionFailed
+from mqops.model import SYSTEM_TENANT, Identity, Kind, Role
+
+WRITERS: frozenset[Role] = frozenset({"admin"})
+PLANNERS: frozenset[Role] = frozenset({"admin", "deployer", "planner"})
+"""Who may ask what a change would do."""
+
+_SEEN_SECONDS = 5.0
+"""How long the catalog may take to show a change that was made."""
+_LOOK_SECONDS = 1.0
+
+_OTHER_OF_NAME = {"Topic": "Queue", "Queue": "Topic"}
+
+
+class ResourceBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What is declared of a resource."""
+
+    spec: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
+    annotations: dict[str, Any] = {}
+    name: str | None = None
+
+
+_decoder = msgspec.json.Decoder(ResourceBody)
+
+
+class Writing:
+    """What all writing routes have in common: who may, making the change, and waiting until it is seen."""
+
+    def __init__(self, access: Access, inventory: Inventory, changes: Changes, feed: CatalogFeed) -> None:
+        self._access = access
+        self._inventory = inventory
+        self._changes = changes
+        self._feed = feed
+
+    def caller(self, req: Request, kind: Kind) -> tuple[Caller, bool]:
+        """Who wants to change something of ``kind``, and whether only to know what that would do. Raises ``Forbidden``;
+        tenants are the system's to change, even by their own administrators."""
+        caller = caller_of(self._access, req.raw_headers)
+        refuse_unknown(req.params, ("dryRun",))
+        answer = single(req.params, "dryRun") or "false"
+        if answer not in ("true", "false"):
+            raise InvalidRequest("dryRun is true or false")
+        caller.require_one_of(PLANNERS if answer == "true" else WRITERS)
+        return caller, answer == "true"
+
+    async def find(self, caller: Caller, kind: Kind, name: str) -> Seen:
+        """What is to be changed; what was made a moment ago by another process is found too."""
+        try:
+            return self._inventory.one(caller, kind, name)
+        except NotFound:
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._feed.refresh()
+            except TimeoutError:
+                pass
+        return self._inventory.one(caller, kind, name)
+
+    async def make(self, wish: Wish) -> Granted:
+        """Raises as ``Configuration.change``; and ``OutcomeUnknown`` when the change is made and cannot be seen."""
+        granted = await self._changes.make(wish)
+        if granted.revision is not None:
+            try:
+                async with asyncio.timeout(_SEEN_SECONDS):
+                    while self._feed.current.revision < granted.revision:
+                        await self._feed.refresh(granted.revision)
+            except TimeoutError as error:
+                message = f"the change is made, as revision {granted.revision}, and cannot be shown yet: look again"
+                raise OutcomeUnknown(message) from error
+        return granted
+
+    def require_free_name(self, identity: Identity) -> None:
+        """Raises ``Conflict`` for a topic with the name of a queue, and the other way round."""
+        other = _OTHER_OF_NAME.get(identity.kind)
+        found = self._feed.current.topic(identity.tenant, identity.name) if other else None
+        if found is not None and found.kind == other:
+            raise Conflict(f"the name {identity.name!r} is a {other.lower()}'s: topics and queues share their names")
+
+
+def _require_system(caller: Caller, kind: Kind) -> None:
+    if not kind.has_tenant and caller.tenant != SYSTEM_TENANT:
+        raise Forbidden(f"{kind.plural} are changed by principals of the tenant {SYSTEM_TENANT}")
+
+
+def _wish(caller: Caller, identity: Identity, body: ResourceBody | None) -> Wish:
+    wanted = None
+    if body is not None:
+        wanted = {"labels": body.labels, "annotations": body.annotations, "spec": body.spec}
+    return Wish(identity, wanted, f"{caller.home}/{caller.principal}")
+
+
+class WritableCollection(Collection):
+    """All resources of a kind, to which one can be added."""
+
+    def __init__(self, kind: Kind, access: Access, inventory: Inventory, writing: Writing) -> None:
+        super().__init__(kind, access, inventory)
+        self._writing = writing
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        caller, is_dry = self._writing.caller(req, self._kind)
+        body = decode(_decoder, await read_body(req))
+        _require_system(caller, self._kind)
+        if body.name is None:
+            raise InvalidRequest("name is missing")
+        identity = Identity(self._kind.name, caller.tenant if self._kind.has_tenant else "", body.name)
+        self._writing.require_free_name(identity)
+        wish = replace(_wish(caller, identity, body), is_new=True, is_dry=is_dry)
+        granted = await self._writing.make(wish)
+        if is_dry:
+            write_json(resp, masked(granted.plan))
+            return
+        seen = self._inventory.one(caller, self._kind, body.name)
+        resp.location = f"{req.path.rstrip('/')}/{body.name}"
+        write_seen(resp, seen, 201)
+
+
+class WritableMember(Member):
+    """One resource of a kind, that can be changed and deleted."""
+
+    def __init__(self, kind: Kind, access: Access, inventory: Inventory, writing: Writing) -> None:
+        super().__init__(kind, access, inventory)
+        self._writing = writing
+
+    async def on_put(self, req: Request, resp: Response, name: str) -> None:
+        caller, is_dry = self._writing.caller(req, self._kind)
+        body = decode(_decoder, await read_body(req))
+        seen = await self._writing.find(caller, self._kind, name)
+        if body.name not in (None, seen.row.name):
+            raise InvalidRequest(f"name is {seen.row.name!r}: this does not rename; leave it out")
+        granted = await self._change(req, caller, seen, body, is_dry)
+        if is_dry:
+            write_json(resp, masked(granted.plan))
+        else:
+            write_seen(resp, self._inventory.one(caller, self._kind, seen.row.name))
+
+    async def on_delete(self, req: Request, resp: Response, name: str) -> None:
+        caller, is_dry = self._writing.caller(req, self._kind)
+        seen = await self._writing.find(caller, self._kind, name)
+        granted = await self._change(req, caller, seen, None, is_dry)
+        write_json(resp, masked(granted.plan) if is_dry else {"deleted": granted.destroyed})
+
+    async def _change(
+        self, req: Request, caller: Caller, seen: Seen, body: ResourceBody | None, is_dry: bool
+    ) -> Granted:
+        _require_system(caller, self._kind)
+        wish = replace(_wish(caller, identity_of(seen.row), body), states=expected_states(req), is_dry=is_dry)
+        return await self._writing.make(wish)
+
+
+def expected_states(req: Request) -> Sequence[str] | None:
+    """The states that ``If-Match`` names; ``None`` for any. Weak tags match nothing: RFC 9110, 13.1.1."""
+    known = req.if_match
+    if known is None:
+        return None
+    if "*" in known:
+        return None
+    states = [".".join(tag.split(".")[:3]) for tag in known if isinstance(tag, falcon.ETag) and not tag.is_weak]
+    if not states:
+        raise PreconditionFailed("If-Match names no tag of a resource")
+    return states
