@@ -12,6 +12,7 @@ from mqops.api.errors import answer_errors
 from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
 from mqops.api.management.configuration import Changes, Configuration
 from mqops.api.management.inventory import Inventory
+from mqops.api.management.operate import Purge, SetState
 from mqops.api.management.read import Collection, Member
 from mqops.api.management.write import WritableCollection, WritableMember, Writing
 from mqops.api.peek import Peek
@@ -86,6 +87,9 @@ def _add_management(app: App, access: Access, parts: Parts) -> None:
     feed = parts.feed
     inventory = Inventory(lambda: feed.current)
     writing = Writing(access, inventory, Changes(parts.configuration), feed)
+    app.add_route("/api/v1/mq/queues/{name}/purge", Purge(access, inventory, parts.streams))
+    app.add_route("/api/v1/mq/subscriptions/{name}/pause", SetState("paused", access, inventory, writing))
+    app.add_route("/api/v1/mq/subscriptions/{name}/resume", SetState("active", access, inventory, writing))
     for kind in KINDS.values():
         collection, member = f"/api/v1/mq/{kind.plural}", f"/api/v1/mq/{kind.plural}/{{name}}"
         if kind.name == "Source":  # no API widens what a source may do

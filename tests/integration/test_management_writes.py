@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from api_platform import ACME, ADMIN, GLOBEX_ADMIN, SYSTEM_ADMIN, Platform
+from redis import Redis
 from served import API, Answer, Client
 from waiting import eventually
 
@@ -432,3 +433,108 @@ def test_changes_at_once_of_different_things_are_all_made(platform: Platform, ad
         thread.join()
     assert [answer.status for answer in answers] == [201] * 8
     assert all(admin.get(f"{API}/topics/{name}").status == 200 for name in names)
+
+
+def test_what_was_shown_can_be_put_back_unchanged(platform: Platform, admin: Client) -> None:
+    topic = made(platform, admin, "topics", partitions=2, producers=["checkout"])
+    paths = (
+        f"/topics/{topic}",
+        f"/queues/{made(platform, admin, 'queues')}",
+        f"/subscriptions/{made(platform, admin, 'subscriptions', topic=topic, filter='payload.x > 1')}",
+        f"/handlers/{made(platform, admin, 'handlers', type='http', http={'url': 'https://acme.example/'})}",
+    )
+    for path in paths:
+        shown = admin.get(API + path)
+        body = {name: shown.body[name] for name in ("name", "labels", "annotations", "spec")}
+        again = put(admin, path, body)
+        assert (again.status, again.raw, again.headers["etag"]) == (200, shown.raw, shown.headers["etag"])
+
+
+# Pausing and purging
+
+
+def test_a_paused_subscription_hands_nothing_out_until_it_is_resumed(platform: Platform, admin: Client) -> None:
+    topic = made(platform, admin, "topics")
+    reader = made(platform, admin, "subscriptions", topic=topic, concurrency=3)
+    assert platform.acme.publish(topic, {"payload": 1}).status == 200
+    path = f"/subscriptions/{reader}"
+    tag = admin.get(API + path).headers["etag"]
+    for _ in range(2):
+        paused = admin.post(f"{path}/pause")
+        assert (paused.status, paused.body["spec"]["state"], paused.body["spec"]["concurrency"]) == (200, "paused", 3)
+    assert platform.acme.post(f"{path}/pull").code == "CONFLICT"
+    assert admin.post(f"{path}/resume", If_Match=tag).code == "PRECONDITION_FAILED"
+    assert admin.post(f"{path}/resume", If_Match=paused.headers["etag"]).body["spec"]["state"] == "active"
+    assert [message["payload"] for message in platform.acme.pull(reader)] == [1]
+
+
+def test_only_what_the_api_owns_is_paused(platform: Platform, admin: Client) -> None:
+    assert admin.post(f"/subscriptions/{platform.untouched}/pause").code == "MANAGED_BY_SOURCE"
+    queue = made(platform, admin, "queues")
+    assert admin.post(f"/subscriptions/{queue}/pause").code == "CONFLICT"
+
+
+def live_numbers(platform: Platform, queue: str) -> tuple[int, int, int]:
+    """Of a queue's subscription: backlog by the counters, pending entries, and what its groups have not read."""
+    uid = {name: platform.client.with_key(ADMIN).get(f"{API}/{name}/{queue}").body["id"] for name in PAIR}
+    keys, bucket = platform.installation.keys, platform.installation.bucket("acme")
+    prefix = keys.bucket(bucket)
+    with Redis.from_url(platform.installation.redis_url) as redis:
+        topic, meta = (redis.hgetall(f"{prefix}{uid[name]}:meta") for name in PAIR)
+        pending = unread = 0
+        for partition in range(int(topic[b"partitions"])):
+            stream = f"{prefix}{uid['queues']}:{partition}:s"
+            [group] = redis.xinfo_groups(stream)
+            pending += group["pending"]
+            unread += len(redis.xrange(stream, b"(" + group["last-delivered-id"]))
+    return int(topic[b"total"]) - int(meta[b"base"]) - int(meta[b"done"]), pending, unread
+
+
+PAIR = ("queues", "subscriptions")
+
+
+def test_a_purged_queue_is_empty_whoever_held_what(platform: Platform, admin: Client) -> None:
+    queue = made(platform, admin, "queues", partitions=3, maxBacklog=12)
+    messages = [{"payload": number} for number in range(12)]
+    assert platform.acme.post(f"/queues/{queue}/publish", {"messages": messages}).status == 200
+    held = platform.acme.post(f"/queues/{queue}/pull", {"maxMessages": 6}).body["messages"]
+    assert len(held) == 6
+    ack_ids = [message["ackId"] for message in held]
+    assert platform.acme.settle("ack", queue, ack_ids[0]) == ["acked"]
+    assert platform.acme.settle("nack", queue, ack_ids[1]) == ["nacked"]
+    assert platform.acme.post(f"/queues/{queue}/publish", {"messages": messages}).status == 207
+    before = live_numbers(platform, queue)[0]
+    purged = admin.post(f"/queues/{queue}/purge")
+    assert (purged.status, purged.body) == (200, {"purged": before})
+    assert live_numbers(platform, queue) == (0, 0, 0)
+    assert admin.post(f"/queues/{queue}/purge").body == {"purged": 0}
+    assert platform.acme.settle("ack", queue, *ack_ids[2:4]) == ["lost", "lost"]
+    assert live_numbers(platform, queue) == (0, 0, 0)
+    assert platform.acme.post(f"/queues/{queue}/publish", {"payload": "new"}).status == 200
+    assert [message["payload"] for message in platform.acme.pull(queue)] == ["new"]
+
+
+def test_a_purged_queue_can_be_one_that_a_source_owns(platform: Platform, admin: Client) -> None:
+    queue = platform.queue()
+    assert platform.acme.post(f"/queues/{queue}/publish", {"payload": 1}).status == 200
+    assert admin.post(f"/queues/{queue}/purge").body == {"purged": 1}
+    assert platform.acme.pull(queue) == []
+
+
+def test_acting_on_things_takes_the_role_the_tenant_and_no_body(platform: Platform, admin: Client) -> None:
+    queue = made(platform, admin, "queues")
+    topic = made(platform, admin, "topics")
+    reader = made(platform, admin, "subscriptions", topic=topic)
+    stranger = platform.client.with_key(GLOBEX_ADMIN)
+    for plural, name, verb in (
+        ("queues", queue, "purge"),
+        ("subscriptions", reader, "pause"),
+        ("subscriptions", reader, "resume"),
+    ):
+        path = f"/{plural}/{name}/{verb}"
+        assert platform.acme.post(path).status == 403
+        assert admin.post(path, {"why": "x"}).status == 400
+        assert admin.post(f"{path}?dryRun=true").status == 400
+        found, absent = stranger.post(path), stranger.post(f"/{plural}/{'n' * len(name)}/{verb}")
+        assert found.status == 404
+        assert found.raw == absent.raw.replace(b"n" * len(name), name.encode())

@@ -1,6 +1,7 @@
 """``POST /<plural>``, ``PUT`` and ``DELETE /<plural>/{id}``: changing what is declared, where no source owns it."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -67,12 +68,14 @@ class Writing:
         try:
             return self._inventory.one(caller, kind, name)
         except NotFound:
-            try:
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._feed.refresh()
-            except TimeoutError:
-                pass
+            await self.look_again()
         return self._inventory.one(caller, kind, name)
+
+    async def look_again(self) -> None:
+        """Have the catalog as new as it can be had at once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._feed.refresh()
 
     async def make(self, wish: Wish) -> Granted:
         """Raises as ``Configuration.change``; and ``OutcomeUnknown`` when the change is made and cannot be seen."""
@@ -104,7 +107,12 @@ def _wish(caller: Caller, identity: Identity, body: ResourceBody | None) -> Wish
     wanted = None
     if body is not None:
         wanted = {"labels": body.labels, "annotations": body.annotations, "spec": body.spec}
-    return Wish(identity, wanted, f"{caller.home}/{caller.principal}")
+    return Wish(identity, wanted, actor_of(caller))
+
+
+def actor_of(caller: Caller) -> str:
+    """Who did it, as the history tells."""
+    return f"{caller.home}/{caller.principal}"
 
 
 class WritableCollection(Collection):
