@@ -15,6 +15,7 @@ from mqops.api.management.inventory import Inventory
 from mqops.api.management.operate import Purge, SetState
 from mqops.api.management.read import Collection, Member
 from mqops.api.management.write import WritableCollection, WritableMember, Writing
+from mqops.api.openapi.serve import OpenApi
 from mqops.api.peek import Peek
 from mqops.api.publish import Publish, PublishRoute
 from mqops.api.publisher import Publisher
@@ -79,6 +80,7 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     app.add_route("/health", health)
     app.add_route("/api/v1/mq/health", health)
     app.add_route("/livez", Live())
+    app.add_route("/openapi.json", OpenApi())
     app.add_route("/readyz", Ready(parts.monitor))
     return app
 
