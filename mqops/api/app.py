@@ -87,8 +87,8 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
 
 def _add_management(app: App, access: Access, parts: Parts) -> None:
     feed = parts.feed
-    inventory = Inventory(lambda: feed.current)
-    writing = Writing(access, inventory, Changes(parts.configuration), feed)
+    inventory = Inventory(feed)
+    writing = Writing(access, Changes(parts.configuration), feed)
     app.add_route("/api/v1/mq/queues/{name}/purge", Purge(access, inventory, parts.streams))
     app.add_route("/api/v1/mq/subscriptions/{name}/pause", SetState("paused", access, inventory, writing))
     app.add_route("/api/v1/mq/subscriptions/{name}/resume", SetState("active", access, inventory, writing))

@@ -1,10 +1,12 @@
 """Which resources a caller sees, and finding one of them, in the catalog as it is now."""
 
-from collections.abc import Callable, Collection, Mapping
+import asyncio
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mqops.access import Caller
-from mqops.catalog import Catalog, Row
+from mqops.catalog import Catalog, CatalogFeed, Row
 from mqops.errors import NotFound, QueueNotFound, SubscriptionNotFound, TopicNotFound
 from mqops.model import SYSTEM_TENANT, Identity, Kind, Role
 
@@ -15,6 +17,9 @@ _NOT_FOUND: Mapping[str, type[NotFound]] = {
     "Queue": QueueNotFound,
     "Subscription": SubscriptionNotFound,
 }
+
+_LOOK_SECONDS = 1.0
+"""How long what is not found keeps whoever asks for it."""
 
 Named = Mapping[str, Row]
 """By name."""
@@ -31,21 +36,34 @@ class Seen:
 class Inventory:
     """The catalog's rows by kind and tenant, sorted out once for each catalog."""
 
-    def __init__(self, catalog: Callable[[], Catalog]) -> None:
-        self._catalog = catalog
+    def __init__(self, feed: CatalogFeed) -> None:
+        self._feed = feed
         self._sorted_out: Catalog | None = None
         self._rows: dict[tuple[str, str], dict[str, Row]] = {}
 
     def all(self, caller: Caller, kind: Kind) -> tuple[Catalog, Collection[Row]]:
         """Everything of ``kind`` that ``caller`` sees, and the catalog it is of. Raises ``Forbidden``."""
         caller.require_one_of(READERS)
-        catalog = self._catalog()
+        catalog = self._feed.current
         return catalog, self._visible(catalog, caller, kind).values()
+
+    async def find(self, caller: Caller, kind: Kind, name_or_uid: str) -> Seen:
+        """Like ``one``, and what another process made a moment ago is found, too."""
+        with contextlib.suppress(NotFound):
+            return self.one(caller, kind, name_or_uid)
+        await self.look_again()
+        return self.one(caller, kind, name_or_uid)
+
+    async def look_again(self) -> None:
+        """Have the catalog as new as it can be had at once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._feed.refresh()
 
     def one(self, caller: Caller, kind: Kind, name_or_uid: str) -> Seen:
         """What is called so. Raises ``Forbidden``, and ``NotFound`` for what the caller does not see."""
         caller.require_one_of(READERS)
-        catalog = self._catalog()
+        catalog = self._feed.current
         visible = self._visible(catalog, caller, kind)
         row = visible.get(name_or_uid)
         if row is None:

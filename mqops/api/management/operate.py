@@ -36,7 +36,7 @@ class Purge:
         caller = caller_of(self._access, req.raw_headers)
         caller.require_one_of(WRITERS)
         await _require_bare(req)
-        seen = self._inventory.one(caller, _QUEUE, name)
+        seen = await self._inventory.find(caller, _QUEUE, name)
         reader = seen.catalog.queue_subscription(seen.row.uid)
         if reader is None:
             raise ConsumerFailed(f"queue {seen.row.name!r} is not ready to be read yet", retry_after_seconds=1)
@@ -62,14 +62,14 @@ class SetState:
         await _require_bare(req)
         states = expected_states(req)
         for attempt in range(1, _ATTEMPTS + 1):
-            row = (await self._writing.find(caller, _SUBSCRIPTION, name)).row
+            row = (await self._inventory.find(caller, _SUBSCRIPTION, name)).row
             try:
                 await self._writing.make(self._wish(row, states, actor_of(caller)))
                 break
             except PreconditionFailed:
                 if states is not None or attempt == _ATTEMPTS:
                     raise
-                await self._writing.look_again()
+                await self._inventory.look_again()
         write_seen(resp, self._inventory.one(caller, _SUBSCRIPTION, row.name))
 
     def _wish(self, row: Row, states: Sequence[str] | None, actor: str) -> Wish:

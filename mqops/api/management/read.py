@@ -33,7 +33,7 @@ class Member:
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
         caller = caller_of(self._access, req.raw_headers)
-        seen = self._inventory.one(caller, self._kind, name)
+        seen = await self._inventory.find(caller, self._kind, name)
         refuse_unknown(req.params, ())
         tag = entity_tag(seen.row, seen.catalog)
         if req.if_none_match and any(known in ("*", tag) for known in req.if_none_match):

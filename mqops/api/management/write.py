@@ -1,7 +1,6 @@
 """``POST /<plural>``, ``PUT`` and ``DELETE /<plural>/{id}``: changing what is declared, where no source owns it."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,7 @@ from mqops.api.management.page import refuse_unknown, single
 from mqops.api.management.read import Collection, Member, write_seen
 from mqops.api.management.resource_json import masked
 from mqops.catalog import CatalogFeed
-from mqops.errors import Conflict, Forbidden, InvalidRequest, NotFound, OutcomeUnknown, PreconditionFailed
+from mqops.errors import Conflict, Forbidden, InvalidRequest, OutcomeUnknown, PreconditionFailed
 from mqops.model import SYSTEM_TENANT, Identity, Kind, Role
 
 WRITERS: frozenset[Role] = frozenset({"admin"})
@@ -26,7 +25,6 @@ PLANNERS: frozenset[Role] = frozenset({"admin", "deployer", "planner"})
 
 _SEEN_SECONDS = 5.0
 """How long the catalog may take to show a change that was made."""
-_LOOK_SECONDS = 1.0
 
 _OTHER_OF_NAME = {"Topic": "Queue", "Queue": "Topic"}
 
@@ -46,9 +44,8 @@ _decoder = msgspec.json.Decoder(ResourceBody)
 class Writing:
     """What all writing routes have in common: who may, making the change, and waiting until it is seen."""
 
-    def __init__(self, access: Access, inventory: Inventory, changes: Changes, feed: CatalogFeed) -> None:
+    def __init__(self, access: Access, changes: Changes, feed: CatalogFeed) -> None:
         self._access = access
-        self._inventory = inventory
         self._changes = changes
         self._feed = feed
 
@@ -62,20 +59,6 @@ class Writing:
             raise InvalidRequest("dryRun is true or false")
         caller.require_one_of(PLANNERS if answer == "true" else WRITERS)
         return caller, answer == "true"
-
-    async def find(self, caller: Caller, kind: Kind, name: str) -> Seen:
-        """What is to be changed; what was made a moment ago by another process is found too."""
-        try:
-            return self._inventory.one(caller, kind, name)
-        except NotFound:
-            await self.look_again()
-        return self._inventory.one(caller, kind, name)
-
-    async def look_again(self) -> None:
-        """Have the catalog as new as it can be had at once."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await self._feed.refresh()
 
     async def make(self, wish: Wish) -> Granted:
         """Raises as ``Configuration.change``; and ``OutcomeUnknown`` when the change is made and cannot be seen."""
@@ -150,7 +133,7 @@ class WritableMember(Member):
     async def on_put(self, req: Request, resp: Response, name: str) -> None:
         caller, is_dry = self._writing.caller(req, self._kind)
         body = decode(_decoder, await read_body(req))
-        seen = await self._writing.find(caller, self._kind, name)
+        seen = await self._inventory.find(caller, self._kind, name)
         if body.name not in (None, seen.row.name):
             raise InvalidRequest(f"name is {seen.row.name!r}: this does not rename; leave it out")
         granted = await self._change(req, caller, seen, body, is_dry)
@@ -161,7 +144,7 @@ class WritableMember(Member):
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
         caller, is_dry = self._writing.caller(req, self._kind)
-        seen = await self._writing.find(caller, self._kind, name)
+        seen = await self._inventory.find(caller, self._kind, name)
         granted = await self._change(req, caller, seen, None, is_dry)
         write_json(resp, masked(granted.plan) if is_dry else {"deleted": granted.destroyed})
 
