@@ -110,10 +110,7 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     not there; ``Refused`` when there is nothing declared at all.
     """
     checked = request.checked
-    with translated():
-        _require_migrated(stores)
-        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
-        stamp = instance.agree(*stamps, request.settings.environment)
+    stamp = require_same_installation(request.settings, stores)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in checked.resources])
         taken = _taken(request.take_over, checked, observed)
@@ -167,6 +164,15 @@ def exactly(approved: Plan, select: Callable[[Planned], Plan]) -> Callable[[Plan
         return found
 
     return selected
+
+
+def require_same_installation(settings: Settings, stores: Stores) -> instance.Instance | None:
+    """What the stores are stamped with. Raises ``ConfigurationError`` when they are another installation's, or the
+    database is not of this version."""
+    with translated():
+        _require_migrated(stores)
+        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
+        return instance.agree(*stamps, settings.environment)
 
 
 def _deeds(found: Plan) -> tuple[object, ...]:

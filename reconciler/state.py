@@ -13,13 +13,14 @@ from mqops.model import Identity
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where in the manifests something stands; ``file`` is relative to the directory that was loaded."""
+    """Where in the manifests something stands. ``file`` is relative to the directory that was loaded; it is empty for
+    what the management API declared."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.file else "the management API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Resource:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     managed_by: str
-    """The Source's name."""
+    """The Source's name, or ``api``."""
     origin: Origin
     """Of an implied resource: where its parent stands."""
     implied_by: Identity | None = None

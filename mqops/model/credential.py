@@ -8,7 +8,8 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from mqops.model.metadata import Name, Strict, explained
 from mqops.model.mutability import LIVE
 
-Role = Literal["publisher", "consumer"]
+Role = Literal["publisher", "consumer", "viewer", "planner", "deployer", "admin"]
+"""``publisher`` and ``consumer`` are about messages, the others about what is declared."""
 
 
 _DIGEST_PATTERN = r"^[0-9a-f]{64}$"

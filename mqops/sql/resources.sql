@@ -12,6 +12,23 @@ SELECT uid::text, kind, tenant, name, labels::text, annotations::text, spec::tex
        implied_by::text, file, line, revision
 FROM mq_resources
 
+-- name: of_tenant
+-- One tenant's, with all tenants, what it reads of others and who of them reads its own. The names of what a
+-- subscription reads begin with the tenant's name and a slash when the topic is another tenant's.
+SELECT uid::text, kind, tenant, name, labels::text, annotations::text, spec::text, generation, managed_by,
+       implied_by::text, file, line, revision
+FROM mq_resources
+WHERE tenant = %(tenant)s OR kind = 'Tenant'
+   OR (kind = 'Subscription' AND starts_with(spec ->> 'topic', %(tenant)s || '/'))
+   OR (kind = 'Topic' AND spec ->> 'public' = 'true')
+
+-- name: uids
+SELECT uid::text FROM mq_resources
+
+-- name: foreign_digests
+SELECT DISTINCT key ->> 'sha256' FROM mq_resources, jsonb_array_elements(spec -> 'keys') AS key
+WHERE kind = 'Credential' AND tenant <> %(tenant)s
+
 -- name: lost
 -- Of resources without a row, the last thing that the history knows; one whose last change is not a delete was
 -- removed by hand.

@@ -25,7 +25,7 @@ class Author:
     actor: str
     """Such as ``ann@build-7``."""
     trigger: str
-    """``apply``, ``watch`` or ``repair``."""
+    """``apply``, ``watch``, ``repair`` or ``api``."""
 
 
 @dataclass(frozen=True, slots=True)

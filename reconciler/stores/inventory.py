@@ -108,7 +108,7 @@ def read_items(stores: Stores, is_chosen: Callable[[Applied], bool]) -> list[Ite
     with translated():
         ages = read_ages(stores.database)
     items = [
-        Item(applied, *ages[applied.uid], _numbers(applied, observed)) for applied in chosen if applied.uid in ages
+        Item(applied, *ages[applied.uid], numbers_of(applied, observed)) for applied in chosen if applied.uid in ages
     ]
     return sorted(items, key=lambda item: (item.identity.tenant, item.identity.name))
 
@@ -126,7 +126,7 @@ def read_details(stores: Stores, identity: Identity) -> Details | None:
     with translated():
         ages = read_ages(stores.database)
     return Details(
-        item=Item(applied, *ages[applied.uid], _numbers(applied, observed)),
+        item=Item(applied, *ages[applied.uid], numbers_of(applied, observed)),
         implied=tuple(sorted(other for other, row in rows.applied.items() if row.resource.implied_by == identity)),
         needed_by=tuple(sorted(other for other, needed in needs.items() if identity in needed)),
         partitions=_partitions(applied, topic_uid, observed),
@@ -144,7 +144,8 @@ def _topic_uid(applied: Applied, rows: Mapping[Identity, Applied]) -> str:
     return applied.uid if identity.kind in STORED else ""
 
 
-def _numbers(applied: Applied, observed: Observed) -> dict[str, int]:
+def numbers_of(applied: Applied, observed: Observed) -> dict[str, int]:
+    """See ``Item.numbers``."""
     identity = applied.resource.identity
     topic = observed.topics.get(_topic_uid(applied, observed.applied))
     total = _integer(topic.meta if topic is not None else {}, "total")

@@ -37,6 +37,32 @@ def read_rows(connection: Connection[Any], wanted: Collection[Identity]) -> Rows
         rows = connection.execute(sql["all"]).fetchall()
         present = {Identity(*row[1:4]) for row in rows}
         lost = _read_lost(connection, [identity for identity in wanted if identity not in present])
+    return _rows(rows, lost, revision)
+
+
+def read_tenant_rows(
+    connection: Connection[Any], tenant: str, wanted: Collection[Identity]
+) -> tuple[Rows, frozenset[str]]:
+    """What one tenant has, with what may refer to it or be referred to by it; and the uids of all other rows."""
+    sql = queries("resources")
+    with connection.transaction():
+        connection.execute(sql["one_view"])
+        revision = connection.execute(sql["revision"]).fetchone()
+        rows = connection.execute(sql["of_tenant"], {"tenant": tenant}).fetchall()
+        every = {uid for (uid,) in connection.execute(sql["uids"])}
+        present = {Identity(*row[1:4]) for row in rows}
+        lost = _read_lost(connection, [identity for identity in wanted if identity not in present])
+    found = _rows(rows, lost, revision)
+    return found, frozenset(every.difference(row[0] for row in rows))
+
+
+def read_foreign_digests(connection: Connection[Any], tenant: str) -> frozenset[str]:
+    """The digests of all keys that credentials of other tenants have."""
+    found = connection.execute(queries("resources")["foreign_digests"], {"tenant": tenant})
+    return frozenset(digest for (digest,) in found)
+
+
+def _rows(rows: Collection[tuple[Any, ...]], lost: Mapping[Identity, Lost], revision: tuple[Any, ...] | None) -> Rows:
     names = {row[0]: Identity(*row[1:4]) for row in rows} | {entry.uid: identity for identity, entry in lost.items()}
     applied = (_applied(row, names) for row in rows)
     return Rows({row.resource.identity: row for row in applied}, lost, revision[0] if revision else 0)

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from mqops.api import edge, message_json, peek, publish_body, publisher, puller, settle
 from mqops.api.errors import status_of
+from mqops.api.management import page
 from mqops.bootstrap.serve import create_service
 from mqops.cli.app import app as command_line
 from mqops.durations import format_duration, format_size, parse_duration, parse_size
@@ -302,6 +303,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"| key of a message | 1 to {publish_body.MAX_KEY_BYTES} bytes |",
         f"| messages of a pull | 1 to {puller.MAX_MESSAGES}, about {puller.MAX_BYTES // 2**20} MiB |",
         f"| ackIds of an ack or nack | 1 to {settle.MAX_ACK_IDS} |",
+        f"| entries of a list | 1 to {page.MAX_LIMIT} |",
         f"| messages of a look | 1 to {peek.MAX_MESSAGES}, about",
     ):
         assert written in text
@@ -318,6 +320,14 @@ def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
     assert named("Pull, ack, nack") == {*message_json.MessageJson.__struct_encode_fields__, *statuses}
     reasons = set(re.findall(r"``(\w+)``", (ROOT / "mqops/message.py").read_text().partition("reason: str")[2][:200]))
     assert named("Dead letters") == reasons
+
+
+def test_parameters_of_a_list_are_in_their_table_with_their_defaults() -> None:
+    written = rows(section(HTTP_API, "What is declared"))
+    assert {name for name in written if name in page.PARAMETERS} == set(page.PARAMETERS)
+    assert written["limit"] == [str(page.DEFAULT_LIMIT), f"entries of a page, 1 to {page.MAX_LIMIT}"]
+    assert set(re.findall(r"`(\w+)`", written["sort"][1])) == set(page.ORDERS)
+    assert written["sort"][0] == f"`{page.DEFAULT_SORT}`"
 
 
 def test_every_header_of_a_webhook_is_in_the_table() -> None:
