@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from mqops.model.kinds import KINDS
-from mqops.model.metadata import API_VERSION, Metadata, Strict, TenantlessMetadata
+from mqops.model.metadata import API_VERSION, Metadata, RenamableMetadata, Strict, TenantlessMetadata
 
 
 @cache
@@ -17,7 +17,7 @@ def manifest_model(kind_name: str) -> type[Strict]:
     """
     kind = KINDS[kind_name]
     is_optional = not any(field.is_required() for field in kind.spec.model_fields.values())
-    metadata = Metadata if kind.has_tenant else TenantlessMetadata
+    metadata = Metadata if kind.has_tenant else RenamableMetadata if kind.is_renamable else TenantlessMetadata
     fields: dict[str, Any] = {
         "api_version": (Literal[API_VERSION], Field(description="Of the manifest format.")),
         "kind": (Literal[kind_name], Field(description="What this declares.")),

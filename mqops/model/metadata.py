@@ -85,7 +85,14 @@ class TenantlessMetadata(Strict):
     """Yours, for notes and other tools. Keys under `mqops/` are reserved."""
 
 
-class Metadata(TenantlessMetadata):
+class RenamableMetadata(TenantlessMetadata):
+    """Metadata of the kinds that can be renamed, without a tenant."""
+
+    renamed_from: Name | None = None
+    """What this was called before: it is renamed, with everything under it kept."""
+
+
+class Metadata(RenamableMetadata):
     """Metadata of the kinds that belong to a tenant."""
 
     tenant: Name

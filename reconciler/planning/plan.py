@@ -13,9 +13,19 @@ from reconciler.planning.dependents import dependents
 from reconciler.planning.diff import diff
 from reconciler.planning.placement import Leftover, leftovers
 from reconciler.planning.refusals import Refusal, refuse
+from reconciler.planning.renames import renames_of
 from reconciler.state import Observed, Origin, Resource
 
 NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where the resource with this uid now stands in the manifests, and what it says there that it was called."""
+
+    uid: str
+    origin: Origin
+    renamed_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +36,8 @@ class Plan:
     refused: tuple[Refusal, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     """What interrupted deletes left on Redis, removed with the next apply."""
-    moved: tuple[tuple[str, Origin], ...] = ()
-    """Uids of what stands elsewhere in the manifests than before: noted by an apply, but no change."""
+    moved: tuple[Moved, ...] = ()
+    """What stands elsewhere in the manifests than before: noted by an apply, but no change."""
     others: int = 0
     """How many resources of the catalog belong to owners that are not loaded, and are left alone."""
     revision: int = 0
@@ -64,7 +74,7 @@ def plan(
         changes=tuple(change for change in changes if change.identity not in out),
         refused=refused,
         leftovers=leftovers(observed),
-        moved=_moved(desired, observed),
+        moved=_moved(desired, observed, changes),
         others=sum(applied.resource.managed_by not in sources for applied in observed.applied.values()),
         revision=observed.revision,
     )
@@ -90,11 +100,15 @@ def hold_back(
     return replace(found, changes=done), tuple(change for change in found.changes if change.identity in held)
 
 
-def _moved(desired: Iterable[Resource], observed: Observed) -> tuple[tuple[str, Origin], ...]:
+def _moved(desired: Iterable[Resource], observed: Observed, changes: Iterable[Change]) -> tuple[Moved, ...]:
+    """Not of renames, which say so themselves."""
+    out = renames_of(changes)
     return tuple(
-        (applied.uid, resource.origin)
+        Moved(applied.uid, resource.origin, resource.renamed_from)
         for resource in desired
         if (applied := observed.applied.get(resource.identity)) is not None
-        and applied.resource.origin != resource.origin
+        and resource.identity not in out.former
+        and resource.identity not in out.current
+        and (applied.resource.origin, applied.resource.renamed_from) != (resource.origin, resource.renamed_from)
         and applied.resource.managed_by == resource.managed_by
     )

@@ -11,7 +11,8 @@ from enum import StrEnum
 from mqops.model import Identity, SourceSpec
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
-from reconciler.planning.placement import STORED, resolve
+from reconciler.planning.placement import STORED
+from reconciler.planning.renames import Renames, moved_references, relative, renames_of
 from reconciler.state import Observed, Resource
 
 
@@ -24,6 +25,8 @@ class Obstacle(StrEnum):
     KIND_FIXED = "kind_fixed"
     OWNED_ELSEWHERE = "owned_elsewhere"
     SOURCE_EMPTIED = "source_emptied"
+    STAYS_BEHIND = "stays_behind"
+    """Its tenant is renamed without it, and another gets the tenant's name, under which it is declared."""
     STILL_NEEDED = "still_needed"
     DEPENDS_ON_REFUSED = "depends_on_refused"
 
@@ -41,6 +44,9 @@ class Refusal:
 class _Context:
     observed: Observed
     sources: Mapping[str, SourceSpec]
+    renames: Renames
+    seen: Observed
+    """``observed`` under the names that everything will have."""
     wanted: frozenset[Identity]
     declaring: frozenset[str]
     """Sources that declare something, or need not."""
@@ -56,9 +62,12 @@ def refuse(
     """Every change of ``changes`` that may not be made, in their order. Sources in ``taken`` may be left with nothing:
     that is what taking them over is for."""
     changes, desired = tuple(changes), tuple(desired)
+    renames = renames_of(changes)
     context = _Context(
         observed,
         sources,
+        renames,
+        renames.seen(observed),
         frozenset(resource.identity for resource in desired),
         frozenset(resource.managed_by for resource in desired if resource.identity.kind != "Source").union(taken),
     )
@@ -82,8 +91,8 @@ def _owned_elsewhere(change: Change, context: _Context) -> Found:
     if owner is None or owner == change.resource.managed_by or owner in context.sources:
         return None
     message = (
-        f"{change.identity} belongs to source {owner!r}, which is not among those here: remove it from one of the "
-        f"two; or, when {owner!r} is no more, pass --take-over {owner}"
+        f"{change.renamed_from or change.identity} belongs to source {owner!r}, which is not among those here: remove "
+        f"it from one of the two; or, when {owner!r} is no more, pass --take-over {owner}"
     )
     return Obstacle.OWNED_ELSEWHERE, message
 
@@ -97,7 +106,8 @@ def _kind_fixed(change: Change, context: _Context) -> Found:
     if change.action is Action.DELETE:
         is_changing, old, new = other in context.wanted, identity, other
     else:
-        is_changing, old, new = change.before is None and other in context.observed.applied, other, identity
+        is_new = change.before is None or change.action is Action.RENAME
+        is_changing, old, new = is_new and other in context.seen.applied, other, identity
     if not is_changing:
         return None
     message = (
@@ -125,22 +135,29 @@ def _partitions_shrink(change: Change, context: _Context) -> Found:
     return Obstacle.PARTITIONS_SHRINK, message
 
 
+def _is_fixed_subscription(change: Change) -> bool:
+    return change.identity.kind == "Subscription" and change.action in (Action.UPDATE, Action.RENAME)
+
+
 def _topic_fixed(change: Change, context: _Context) -> Found:
-    if change.identity.kind != "Subscription" or change.action is not Action.UPDATE or change.before is None:
+    if not _is_fixed_subscription(change) or change.before is None:
         return None
-    before, after = change.before.resource.spec["topic"], change.resource.spec["topic"]
-    known, tenant = context.observed.applied, change.identity.tenant
-    if before == after or resolve(tenant, before, known) == resolve(tenant, after, known):
+    rows, renames = context.observed.applied, context.renames
+    then = moved_references(change.before.resource, change.resource, rows, renames).get("topic")
+    if then is None:
         return None
+    before, after = relative(then, change.identity.tenant), change.resource.spec["topic"]
+    is_renamed = then in renames.former
     message = (
-        f"{change.identity} reads {before!r}, and a subscription keeps its topic: create one with another name "
-        f"for {after!r}, and delete this one when it has nothing left"
+        f"{change.identity} reads {'what becomes ' if is_renamed else ''}{before!r}, and a subscription keeps its topic: "
+        f"{f'read {before!r} here; or ' if is_renamed else ''}create one with another name for {after!r}, and delete "
+        "this one when it has nothing left"
     )
     return Obstacle.TOPIC_FIXED, message
 
 
 def _start_fixed(change: Change, context: _Context) -> Found:
-    if change.identity.kind != "Subscription" or change.action is not Action.UPDATE or change.before is None:
+    if not _is_fixed_subscription(change) or change.before is None:
         return None
     before, after = change.before.resource.spec["startFrom"], change.resource.spec["startFrom"]
     if before == after:
@@ -150,6 +167,27 @@ def _start_fixed(change: Change, context: _Context) -> Found:
         f"or create a subscription with another name"
     )
     return Obstacle.START_FIXED, message
+
+
+def _stays_behind(change: Change, context: _Context) -> Found:
+    old = change.renamed_from
+    if old is None or old.kind != "Tenant" or old not in context.wanted:
+        return None
+    left = sorted(
+        identity
+        for identity in context.wanted
+        if identity.tenant == old.name
+        and identity in context.observed.applied
+        and identity not in context.renames.current
+    )
+    if not left:
+        return None
+    name = change.identity.name
+    message = (
+        f"{left[0]} is declared of the new {old}, and applied of the one that becomes {name}: declare it of {name}, "
+        f"or rename the tenant in an apply of its own first"
+    )
+    return Obstacle.STAYS_BEHIND, message
 
 
 def _source_emptied(change: Change, context: _Context) -> Found:
@@ -171,4 +209,5 @@ _RULES: tuple[Callable[[Change, _Context], Found], ...] = (
     _topic_fixed,
     _start_fixed,
     _source_emptied,
+    _stays_behind,
 )

@@ -20,7 +20,7 @@ from reconciler.state import Resource
 
 FORMAT_VERSION = "1.0"
 
-SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±"}
+SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±", Action.RENAME: ">"}
 
 _REASONS = {
     Reason.STRAY_FOUND: "taking up what Redis already holds of it",
@@ -64,7 +64,8 @@ def footer(plan: Plan) -> str:
     """The last line: what would be done."""
     if plan.is_empty and not plan.refused:
         return "No changes. What is applied matches the manifests."
-    counts = ", ".join(f"{number} to {action}" for action, number in plan.summary.items())
+    told = (item for item in plan.summary.items() if item[1] or item[0] != Action.RENAME)
+    counts = ", ".join(f"{number} to {action}" for action, number in told)
     refused = f" {len(plan.refused)} refused." if plan.refused else ""
     return f"Plan: {counts}.{refused}"
 
@@ -100,13 +101,20 @@ def _change_lines(change: Change, directory: str) -> Iterator[Line]:
     if change.resource.implied_by is not None:
         notes.append(f"implied by {change.resource.implied_by}")
     note = f" ({'; '.join(notes)})" if notes else ""
-    what = f"  {SYMBOLS[change.action]} {change.action} {change.identity}{note}"
+    what = f"  {SYMBOLS[change.action]} {change.action} {named(change)}{note}"
     yield change.action.value, f"{what}  {_place(change, directory)}"
     if change.action is Action.CREATE:
         for path, value in _told(change.resource):
             yield "field", f"      {path}: {value_text(value)}"
     for field in change.fields:
         yield "field", f"      {_field_text(field)}"
+
+
+def named(change: Change) -> str:
+    """What it is about; of a rename both names."""
+    if change.renamed_from is None:
+        return str(change.identity)
+    return f"{change.renamed_from} → {str(change.identity).removeprefix(f'{change.identity.kind} ')}"
 
 
 def _field_text(field: FieldChange) -> str:
@@ -148,7 +156,7 @@ def _refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Lin
     for refusal in refused:
         if refusal.obstacle is not Obstacle.SOURCE_EMPTIED:
             change = refusal.change
-            yield "refused", f"  ! cannot {change.action} {change.identity}  {_place(change, directory)}"
+            yield "refused", f"  ! cannot {change.action} {named(change)}  {_place(change, directory)}"
             yield "refused", f"      {refusal.message}"
 
 
@@ -163,6 +171,7 @@ def _change_json(change: Change) -> dict[str, Any]:
         "file": change.origin.file,
         "line": change.origin.line,
         "reason": change.reason.value,
+        "renamed_from": None if change.renamed_from is None else str(change.renamed_from),
         "change": {
             "actions": [change.action.value],
             "before": before,
