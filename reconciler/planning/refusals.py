@@ -148,10 +148,10 @@ def _topic_fixed(change: Change, context: _Context) -> Found:
         return None
     before, after = relative(then, change.identity.tenant), change.resource.spec["topic"]
     is_renamed = then in renames.former
+    what, way = (f"what becomes {before!r}", f"read {before!r} here; or ") if is_renamed else (repr(before), "")
     message = (
-        f"{change.identity} reads {'what becomes ' if is_renamed else ''}{before!r}, and a subscription keeps its topic: "
-        f"{f'read {before!r} here; or ' if is_renamed else ''}create one with another name for {after!r}, and delete "
-        "this one when it has nothing left"
+        f"{change.identity} reads {what}, and a subscription keeps its topic: {way}create one with another name "
+        f"for {after!r}, and delete this one when it has nothing left"
     )
     return Obstacle.TOPIC_FIXED, message
 
