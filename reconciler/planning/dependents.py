@@ -39,7 +39,7 @@ def dependents(changes: Collection[Change], out: Collection[Identity], observed:
         needs = {identity: links(resource, staying) for identity, resource in staying.items()}
         candidates = [change for change in changes if change.identity not in excluded]
         found = [
-            *_without_ground(candidates, staying, needs),
+            *_without_ground(candidates, staying, needs, _withheld(changes, excluded)),
             *_from_under_others(candidates, needs),
             *_away_from_others(candidates, needs, staying),
             *_without_name(candidates, changes, excluded),
@@ -68,8 +68,14 @@ def _staying(
 Needs = Mapping[Identity, tuple[Identity, ...]]
 
 
+def _withheld(changes: Collection[Change], excluded: Collection[Identity]) -> set[Identity]:
+    """Names that nobody gets: what has one of them stays, and is not what others mean by it."""
+    gives = (Action.CREATE, Action.RENAME)
+    return {change.identity for change in changes if change.action in gives and change.identity in excluded}
+
+
 def _without_ground(
-    candidates: Collection[Change], staying: Mapping[Identity, Resource], needs: Needs
+    candidates: Collection[Change], staying: Mapping[Identity, Resource], needs: Needs, withheld: Collection[Identity]
 ) -> Iterator[LeftOut]:
     """What needs, or is brought along by, something that will not be there."""
     for change in candidates:
@@ -77,7 +83,7 @@ def _without_ground(
             continue
         parent = change.resource.implied_by
         needed = needs[change.identity] if parent is None else (parent, *needs[change.identity])
-        missing = next((need for need in needed if need not in staying), None)
+        missing = next((need for need in needed if need not in staying or need in withheld), None)
         if missing is not None:
             yield LeftOut(change, f"{change.identity} needs {missing}, which is not there", is_needed=False)
 
