@@ -4,7 +4,7 @@ A refused change is left out and the rest goes on. What depends on it is refused
 something staying still needs, so that what is left of the plan holds together.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +48,8 @@ class _Context:
     seen: Observed
     """``observed`` under the names that everything will have."""
     wanted: frozenset[Identity]
+    miscalled: Mapping[Identity, Identity]
+    """What a new resource says it was called, of the other of the two kinds that share names → that resource."""
     declaring: frozenset[str]
     """Sources that declare something, or need not."""
 
@@ -63,12 +65,14 @@ def refuse(
     that is what taking them over is for."""
     changes, desired = tuple(changes), tuple(desired)
     renames = renames_of(changes)
+    seen = renames.seen(observed)
     context = _Context(
         observed,
         sources,
         renames,
-        renames.seen(observed),
+        seen,
         frozenset(resource.identity for resource in desired),
+        {_other_kind(old): new for new, old in _said(desired) if new not in seen.applied},
         frozenset(resource.managed_by for resource in desired if resource.identity.kind != "Source").union(taken),
     )
     refused: dict[Identity, Refusal] = {}
@@ -97,12 +101,42 @@ def _owned_elsewhere(change: Change, context: _Context) -> Found:
     return Obstacle.OWNED_ELSEWHERE, message
 
 
+def _other_kind(identity: Identity) -> Identity:
+    return identity._replace(kind="Queue" if identity.kind == "Topic" else "Topic")
+
+
+def _said(desired: Iterable[Resource]) -> Iterator[tuple[Identity, Identity]]:
+    """Topics and queues that say what they were called, with that."""
+    for resource in desired:
+        if resource.identity.kind in STORED and resource.renamed_from is not None:
+            yield resource.identity, resource.identity._replace(name=resource.renamed_from)
+
+
+def _kind_kept(change: Change, context: _Context) -> Found:
+    """A queue that says it was a topic, and the other way round. Both halves are refused, as of ``_kind_fixed``."""
+    name = change.resource.renamed_from
+    if change.action is Action.DELETE:
+        old, new = change.identity, context.miscalled.get(change.identity)
+    elif change.identity.kind in STORED and name is not None:
+        old, new = _other_kind(change.identity)._replace(name=name), change.identity
+    else:
+        return None
+    is_meant = old in context.seen.applied and old not in context.wanted  # and is not renamed itself
+    if new is None or context.miscalled.get(old) != new or not is_meant:
+        return None
+    message = (
+        f"{old} cannot become {new}: a renamed resource keeps its kind. Leave renamedFrom out to have a new one, and "
+        f"delete {old} in an apply of its own"
+    )
+    return Obstacle.KIND_FIXED, message
+
+
 def _kind_fixed(change: Change, context: _Context) -> Found:
     """Both halves are refused: the delete alone would lose the messages that the change was not meant to touch."""
     identity = change.identity
     if identity.kind not in STORED:
         return None
-    other = Identity("Queue" if identity.kind == "Topic" else "Topic", identity.tenant, identity.name)
+    other = _other_kind(identity)
     if change.action is Action.DELETE:
         is_changing, old, new = other in context.wanted, identity, other
     else:
@@ -205,6 +239,7 @@ def _source_emptied(change: Change, context: _Context) -> Found:
 _RULES: tuple[Callable[[Change, _Context], Found], ...] = (
     _owned_elsewhere,
     _kind_fixed,
+    _kind_kept,
     _partitions_shrink,
     _topic_fixed,
     _start_fixed,

@@ -146,7 +146,8 @@ class _Search:
                 continue
             old = self._before(identity)._replace(name=self.former[topic].name + SUFFIX)
             row = self._applied.get(old)
-            if row is not None and row.resource.implied_by is not None:
+            # One that is declared stays; one that is not goes along, also when what implied it is gone by now.
+            if old not in self._wanted or (row is not None and row.resource.implied_by is not None):
                 yield identity, old
 
     def of_renamed_tenants(self) -> Iterator[tuple[Identity, Identity]]:

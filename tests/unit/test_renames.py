@@ -240,3 +240,13 @@ def test_where_it_is_said_is_noted_when_nothing_else_changes() -> None:
     there = observed((tenant(), ORDERS))
     (moved,) = planned((tenant(), renamed(ORDERS, "former")), there).moved
     assert moved == Moved(uid_of(ORDERS.identity), ORDERS.origin, "former")
+
+
+def test_a_queue_is_not_renamed_from_a_topic_and_the_topic_is_not_deleted_for_it() -> None:
+    jobs = renamed(queue("jobs", deadLetter=None), "orders")
+    found = planned((tenant(), jobs), observed((tenant(), ORDERS)))
+    assert found.is_empty
+    assert [refusal.obstacle for refusal in found.refused] == [Obstacle.KIND_FIXED] * 2
+    assert "Topic acme/orders cannot become Queue acme/jobs" in found.refused[0].message
+    later = planned((tenant(), jobs), observed((tenant(), jobs, ORDERS)))  # what it says is long done
+    assert deeds(later) == ["delete Topic acme/orders"]
