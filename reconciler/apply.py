@@ -27,6 +27,15 @@ from reconciler.stores.history import Author
 from reconciler.stores.provision import Progress
 from reconciler.stores.store import Batch, commit, note_moved
 
+DONE = {
+    Action.CREATE: "created",
+    Action.UPDATE: "updated",
+    Action.DELETE: "deleted",
+    Action.REPAIR: "repaired",
+    Action.RENAME: "renamed",
+}
+"""What to say of changes that were made."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -49,9 +58,8 @@ class Report:
     @property
     def summary(self) -> str:
         """In one line, like ``Applied revision 7: 3 created, 1 updated.``"""
-        words = {"create": "created", "update": "updated", "delete": "deleted", "repair": "repaired"}
         counts = [
-            f"{number} {words[action.value]}"
+            f"{number} {DONE[action]}"
             for action in Action
             if (number := sum(change.action is action for change in self.done))
         ]

@@ -40,6 +40,8 @@ class Resource:
     """The resource that brought this one along: a queue its subscription, a subscription its dead-letter topic."""
     references: tuple[Identity, ...] = ()
     """What must be there before this can be: its tenant, handler, topic, dead-letter topic."""
+    renamed_from: str | None = None
+    """What its manifest says it was called. Where it is applied under its name, this says nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)

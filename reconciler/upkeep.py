@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mqops.errors import ConfigurationError, MqopsError
 from mqops.settings import Settings
-from reconciler.apply import Report
+from reconciler.apply import DONE, Report
 from reconciler.manifests.check import Checked
 from reconciler.pipeline import (
     Execution,
@@ -27,7 +27,7 @@ from reconciler.pipeline import (
 )
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, hold_back
-from reconciler.planning.render import value_text
+from reconciler.planning.render import named, value_text
 from reconciler.stores import Stores
 
 OpenStores = Callable[[], AbstractContextManager[Stores]]
@@ -48,8 +48,6 @@ class Verdict(Enum):
 
 _NAMED = 20
 """So many changes of an apply are named; a log is no place for thousands."""
-
-_DONE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted", Action.REPAIR: "repaired"}
 
 
 @dataclass(slots=True)
@@ -139,7 +137,7 @@ class Upkeep:
     def _tell_report(self, report: Report) -> bool:
         if report.done:
             for change in report.done[:_NAMED]:
-                self.say(f"{_DONE[change.action]} {described(change)}")
+                self.say(f"{DONE[change.action]} {described(change)}")
             if len(report.done) > _NAMED:
                 self.say(f"and {len(report.done) - _NAMED} more")
             self.say(report.summary)
@@ -193,4 +191,4 @@ def described(change: Change) -> str:
     """A change in one line."""
     fields = ", ".join(f"{it.path} {value_text(it.before)} → {value_text(it.after)}" for it in change.fields)
     reason = change.reason.value.replace("_", " ")
-    return f"{change.identity}: {reason}{f' ({fields})' if fields else ''}"
+    return f"{named(change)}: {reason}{f' ({fields})' if fields else ''}"

@@ -58,6 +58,11 @@ def labelled(resource: Resource, **labels: str) -> Resource:
     return replace(resource, labels=labels)
 
 
+def renamed(resource: Resource, former: str) -> Resource:
+    """``resource`` as it says that it was called ``former``."""
+    return replace(resource, renamed_from=former)
+
+
 def respecified(resource: Resource, **changes: Any) -> Resource:
     """``resource`` with some fields of its spec changed."""
     return replace(resource, spec={**resource.spec, **changes})

@@ -16,6 +16,7 @@ _STYLES = {
     "update": "yellow",
     "delete": "red",
     "repair": "cyan",
+    "rename": "blue",
     "refused": "bold red",
     "field": "",
     "plain": "",

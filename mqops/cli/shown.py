@@ -158,7 +158,7 @@ def _print_history(history: Sequence[Entry]) -> None:
 
 
 def _changed(entry: Entry) -> list[str]:
-    """Which fields an update changed, or what a repair put back."""
+    """Which fields an update changed, what a repair put back, or what a rename renamed."""
     after = entry.after or {}
     if "repaired" in after:
         return [after["repaired"]["reason"].replace("_", " "), *after["repaired"]["fields"]]
@@ -166,7 +166,8 @@ def _changed(entry: Entry) -> list[str]:
         return []
     before = dict(_told(entry.before))
     now = dict(_told(entry.after))
-    return [path for path in {**before, **now} if before.get(path) != now.get(path)]
+    renamed = [f"from {after['renamedFrom']}"] if "renamedFrom" in after else []
+    return renamed + [path for path in {**before, **now} if before.get(path) != now.get(path)]
 
 
 def _told(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

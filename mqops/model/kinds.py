@@ -30,19 +30,21 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of manifest. ``plural`` is what commands and paths call it; ``order`` is where it comes in an apply."""
+    """A kind of manifest. ``plural`` is what commands and paths call it; ``order`` is where it comes in an apply.
+    What owns others, and is told from them by its name alone, is not ``is_renamable``."""
 
     name: str
     plural: str
     spec: type[Strict]
     has_tenant: bool
     order: int
+    is_renamable: bool = True
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("Source", "sources", SourceSpec, has_tenant=False, order=0),
+        Kind("Source", "sources", SourceSpec, has_tenant=False, order=0, is_renamable=False),
         Kind("Tenant", "tenants", TenantSpec, has_tenant=False, order=1),
         Kind("Credential", "credentials", CredentialSpec, has_tenant=True, order=2),
         Kind("Handler", "handlers", HandlerSpec, has_tenant=True, order=3),

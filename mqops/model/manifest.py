@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model
 
 from mqops.model.kinds import KINDS
-from mqops.model.metadata import API_VERSION, Metadata, Strict, TenantlessMetadata
+from mqops.model.metadata import API_VERSION, Metadata, RenamableMetadata, Strict, TenantlessMetadata
 from mqops.model.mutability import ONLY_VALUE, Mutability, Way
 
 _IS_WHAT_IT_IS = Mutability(
@@ -22,7 +22,7 @@ def manifest_model(kind_name: str) -> type[Strict]:
     """
     kind = KINDS[kind_name]
     is_optional = not any(field.is_required() for field in kind.spec.model_fields.values())
-    metadata = Metadata if kind.has_tenant else TenantlessMetadata
+    metadata = Metadata if kind.has_tenant else RenamableMetadata if kind.is_renamable else TenantlessMetadata
     fields: dict[str, Any] = {
         "api_version": (Annotated[Literal[API_VERSION], ONLY_VALUE], Field(description="Of the manifest format.")),
         "kind": (Annotated[Literal[kind_name], _IS_WHAT_IT_IS], Field(description="What this declares.")),

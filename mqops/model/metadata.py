@@ -109,7 +109,14 @@ class TenantlessMetadata(Strict):
     deleted, even when its manifest is gone."""
 
 
-class Metadata(TenantlessMetadata):
+class RenamableMetadata(TenantlessMetadata):
+    """Metadata of the kinds that can be renamed, without a tenant."""
+
+    renamed_from: Annotated[Name | None, LIVE] = None
+    """What this was called before: it is renamed, with everything under it kept."""
+
+
+class Metadata(RenamableMetadata):
     """Metadata of the kinds that belong to a tenant."""
 
     tenant: Annotated[Name, _NAMES_IT]

@@ -124,6 +124,7 @@ def _findings(tree: Tree, contents: _Contents, authority: Authority) -> Iterator
     yield from sources.misplaced(contents.declared)
     yield from sources.unusable(contents.declared, tree.folders, tree.files)
     yield from sources.unauthorized(authority, contents.declared)
+    yield from sources.taken(authority, contents.declared)
     declarations = Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete)
     for rule in RULES:
         yield from rule(declarations)

@@ -92,6 +92,8 @@ class ChangeDocument(NameDocument):
     """From 1."""
     reason: Reason
     """Why it happens."""
+    renamed_from: str | None
+    """Of a rename: what it is called until then, like `Topic acme/orders`."""
     change: ActionDocument
     fields: list[FieldDocument]
     """Every field that differs; of a repair, what is wrong with what Redis holds. Empty for creates and deletes."""
@@ -128,6 +130,7 @@ class SummaryDocument(TypedDict):
     update: int
     delete: int
     repair: int
+    rename: int
     refused: int
 
 

@@ -123,8 +123,9 @@ def _is_at_home(live: LiveTopic | LiveSubscription, observed: Observed, buckets:
 
 def _buckets(observed: Observed) -> dict[str, int]:
     """By tenant: from its uid, or, when neither row nor history has it, from where its topics are found."""
+    owners = {row.uid: identity.tenant for identity, row in observed.applied.items() if identity.kind in STORED}
     buckets = {
-        live.meta["tenant"]: live.bucket
+        owners.get(live.uid, live.meta["tenant"]): live.bucket
         for live in sorted(observed.topics.values(), key=lambda live: live.uid, reverse=True)
         if "tenant" in live.meta
     }

@@ -13,6 +13,7 @@ from reconciler.planning.dependents import dependents
 from reconciler.planning.diff import diff
 from reconciler.planning.placement import Leftover, leftovers
 from reconciler.planning.refusals import Refusal, refuse
+from reconciler.planning.renames import renames_of
 from reconciler.planning.scope import EVERYTHING, Scope, narrowed, refreshed
 from reconciler.state import Observed, Origin, Resource
 
@@ -28,6 +29,15 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """Where the resource with this uid now stands in the manifests, and what it says there that it was called."""
+
+    uid: str
+    origin: Origin
+    renamed_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Changes in the order they are made."""
 
@@ -35,8 +45,8 @@ class Plan:
     refused: tuple[Refusal, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     """What interrupted deletes left on Redis, removed with the next apply."""
-    moved: tuple[tuple[str, Origin], ...] = ()
-    """Uids of what stands elsewhere in the manifests than before: noted by an apply, but no change."""
+    moved: tuple[Moved, ...] = ()
+    """What stands elsewhere in the manifests than before: noted by an apply, but no change."""
     others: int = 0
     """How many resources of the catalog belong to owners that are not loaded, and are left alone."""
     outside: tuple[Outside, ...] = ()
@@ -83,7 +93,7 @@ def plan(
         changes=tuple(change for change in changes if change.identity not in out),
         refused=refused,
         leftovers=removed,
-        moved=_moved(desired, observed) if scope.is_whole else (),
+        moved=_moved(desired, observed, changes) if scope.is_whole else (),
         others=sum(applied.resource.managed_by not in sources for applied in observed.applied.values()),
         outside=() if scope.is_whole else _outside((every, every_leftover), (changes, removed)),
         revision=observed.revision,
@@ -126,11 +136,15 @@ def _listed(doings: Doings) -> Iterator[Outside]:
         yield Outside(Action.DELETE, leftover.identity)
 
 
-def _moved(desired: Iterable[Resource], observed: Observed) -> tuple[tuple[str, Origin], ...]:
+def _moved(desired: Iterable[Resource], observed: Observed, changes: Iterable[Change]) -> tuple[Moved, ...]:
+    """Not of renames, which say so themselves."""
+    out = renames_of(changes)
     return tuple(
-        (applied.uid, resource.origin)
+        Moved(applied.uid, resource.origin, resource.renamed_from)
         for resource in desired
         if (applied := observed.applied.get(resource.identity)) is not None
-        and applied.resource.origin != resource.origin
+        and resource.identity not in out.former
+        and resource.identity not in out.current
+        and (applied.resource.origin, applied.resource.renamed_from) != (resource.origin, resource.renamed_from)
         and applied.resource.managed_by == resource.managed_by
     )

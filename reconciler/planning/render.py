@@ -26,7 +26,7 @@ from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
 from reconciler.state import Cost, Resource
 
-SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±"}
+SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±", Action.RENAME: ">"}
 
 _REASONS = {
     Reason.STRAY_FOUND: "taking up what Redis already holds of it",
@@ -85,7 +85,8 @@ def footer(plan: Plan) -> str:
         return "No changes within what the plan is limited to."
     if plan.is_empty and not plan.refused:
         return "No changes. What is applied matches the manifests."
-    counts = ", ".join(f"{number} to {action}" for action, number in plan.summary.items())
+    told = (item for item in plan.summary.items() if item[1] or item[0] != Action.RENAME)
+    counts = ", ".join(f"{number} to {action}" for action, number in told)
     refused = f" {len(plan.refused)} refused." if plan.refused else ""
     return f"Plan: {counts}.{refused}"
 
@@ -100,6 +101,7 @@ def as_json(plan: Plan) -> PlanDocument:
             "update": plan.count(Action.UPDATE),
             "delete": plan.count(Action.DELETE),
             "repair": plan.count(Action.REPAIR),
+            "rename": plan.count(Action.RENAME),
             "refused": len(plan.refused),
         },
         "resource_changes": [change_json(change) for change in plan.changes],
@@ -131,7 +133,7 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
     if change.cost is not None:
         notes.append(_cost_text(change.cost))
     note = f" ({'; '.join(notes)})" if notes else ""
-    what = f"  {SYMBOLS[change.action]} {change.action} {change.identity}{note}"
+    what = f"  {SYMBOLS[change.action]} {change.action} {named(change)}{note}"
     yield change.action.value, f"{what}  {_place(change, directory)}"
     if change.action is Action.CREATE:
         for path, value in _told(change.resource):
@@ -147,6 +149,13 @@ def _cost_text(cost: Cost) -> str:
     if cost.readers:
         told.append(f"read by {cost.readers}")
     return f"takes along {', '.join(told)}" if told else "holds nothing"
+
+
+def named(change: Change) -> str:
+    """What it is about; of a rename both names."""
+    if change.renamed_from is None:
+        return str(change.identity)
+    return f"{change.renamed_from} → {str(change.identity).removeprefix(f'{change.identity.kind} ')}"
 
 
 def _field_text(field: FieldChange) -> str:
@@ -187,7 +196,7 @@ def refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line
     for refusal in refused:
         if refusal.obstacle not in _OF_MANY:
             change = refusal.change
-            yield "refused", f"  ! cannot {change.action} {change.identity}  {_place(change, directory)}"
+            yield "refused", f"  ! cannot {change.action} {named(change)}  {_place(change, directory)}"
             yield "refused", f"      {refusal.message}"
 
 
@@ -203,6 +212,7 @@ def change_json(change: Change) -> ChangeDocument:
         "file": change.origin.file,
         "line": change.origin.line,
         "reason": change.reason,
+        "renamed_from": None if change.renamed_from is None else str(change.renamed_from),
         "change": {
             "actions": [change.action],
             "before": before,

@@ -1,7 +1,7 @@
 """A plan limited to some resources, or to what was changed outside. Pure.
 
 A limited plan holds together like a whole one: with what is chosen goes whatever it needs, and whatever has to go
-before it can.
+before it can. Renames go together.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from mqops.model import Identity
 from reconciler.planning.change import Action, Change
 from reconciler.planning.links import links
+from reconciler.planning.renames import renames_of
 from reconciler.state import Observed, Resource
 
 
@@ -75,6 +76,7 @@ def narrowed(changes: Collection[Change], observed: Observed, scope: Scope) -> t
     everything = {*by_identity, *observed.applied}
     releasing = _releasing(changes, everything)
     children = _children(changes)
+    renames = renames_of(changes)
     waiting = [change.identity for change in changes if scope.chooses(change)]
     found: set[Identity] = set()
     while waiting:
@@ -85,6 +87,10 @@ def narrowed(changes: Collection[Change], observed: Observed, scope: Scope) -> t
         waiting.extend(children.get(identity, ()))
         change = by_identity[identity]
         waiting.extend(_parents(change))
+        if identity in renames.former or identity in renames.current:
+            # Names are given and taken among all of them, and whoever says an old name has to say the new one.
+            waiting.extend(renames.former)
+            waiting.extend(one for old in renames.current for one in releasing.get(old, ()))
         if change.action is Action.DELETE:
             waiting.extend(releasing.get(identity, ()))
         else:

@@ -11,6 +11,7 @@ from mqops.model import Identity
 from reconciler.planning.change import Action, Change
 from reconciler.planning.live import subscription_meta, topic_meta
 from reconciler.planning.placement import STORED, Leftover, Placement, closing_tenants, placement_of
+from reconciler.planning.renames import renames_of
 from reconciler.state import Observed, Resource
 
 
@@ -29,12 +30,14 @@ class Target:
     """Where everything will be."""
 
     observed: Observed
+    """What was found, under the names that it will have."""
     placement: Placement
     """Complete: every resource that the plan creates has its uid."""
 
 
 def target_of(changes: Collection[Change], observed: Observed, new_uid: Callable[[], str]) -> Target:
     """Gives a uid to what has none. A tenant whose topics were found without it gets one in their bucket."""
+    observed = renames_of(changes).seen(observed)
     known = placement_of(observed, [change.identity for change in changes])
     uids, buckets = dict(known.uids), dict(known.buckets)
     for change in changes:

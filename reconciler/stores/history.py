@@ -66,7 +66,8 @@ def record(
 
 
 def changes_of(connection: Connection[Any], identity: Identity, limit: int) -> list[Entry]:
-    """The latest changes of a resource, the latest first. Raises ``BrokerNotAvailable``."""
+    """The latest changes of a resource, the latest first: those under its former names too, and those of earlier
+    resources of its name that are no more. Raises ``BrokerNotAvailable``."""
     with translated():
         rows = connection.execute(
             queries("history")["of_resource"],
@@ -111,10 +112,13 @@ def _state(resource: Resource, generation: int) -> dict[str, Any]:
 
 
 def _state_after(change: Change) -> dict[str, Any]:
-    """Of a repair, also what was put back: nothing else tells, since the configuration is the same."""
+    """Of a repair, also what was put back: nothing else tells, since the configuration is the same. Of a rename, the
+    name before."""
     state = _state(change.resource, change.generation)
     if change.action is Action.REPAIR:
         state["repaired"] = {"reason": change.reason.value, "fields": [field.path for field in change.fields]}
+    if change.renamed_from is not None:
+        state["renamedFrom"] = str(change.renamed_from)
     return state
 
 

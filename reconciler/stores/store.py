@@ -13,6 +13,7 @@ from mqops.errors import Refused
 from mqops.model import Identity, completed
 from mqops.sql import queries
 from reconciler.planning.change import Action, Change
+from reconciler.planning.plan import Moved
 from reconciler.state import Applied, Lost, Origin, Resource
 from reconciler.stores.history import Author, record
 
@@ -83,7 +84,8 @@ def _read_lost(connection: Connection[Any], missing: Collection[Identity]) -> di
 
 
 def _applied(row: tuple[Any, ...], names: Mapping[str, Identity]) -> Applied:
-    uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, file, line, revision = row
+    uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, *rest = row
+    file, line, renamed_from, revision = rest
     resource = Resource(
         identity=Identity(kind, tenant, name),
         spec=completed(kind, msgspec.json.decode(spec)),
@@ -92,6 +94,7 @@ def _applied(row: tuple[Any, ...], names: Mapping[str, Identity]) -> Applied:
         managed_by=managed_by,
         origin=Origin(file, line),
         implied_by=None if implied_by is None else names.get(implied_by),
+        renamed_from=renamed_from,
     )
     return Applied(uid, resource, generation, revision)
 
@@ -139,12 +142,16 @@ def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
     return int(revision)
 
 
-def note_moved(connection: Connection[Any], moved: Collection[tuple[str, Origin]]) -> None:
+def note_moved(connection: Connection[Any], moved: Collection[Moved]) -> None:
     """Notes where resources now stand in the manifests."""
     if moved:
-        uids, origins = zip(*moved, strict=True)
-        files, lines = [origin.file for origin in origins], [origin.line for origin in origins]
-        connection.execute(queries("resources")["move"], {"uids": list(uids), "files": files, "lines": lines})
+        columns = {
+            "uids": [one.uid for one in moved],
+            "files": [one.origin.file for one in moved],
+            "lines": [one.origin.line for one in moved],
+            "former": [one.renamed_from for one in moved],
+        }
+        connection.execute(queries("resources")["move"], columns)
 
 
 def read_ages(connection: Connection[Any]) -> dict[str, tuple[datetime, datetime]]:
@@ -154,7 +161,9 @@ def read_ages(connection: Connection[Any]) -> dict[str, tuple[datetime, datetime
 
 def _is_written(change: Change) -> bool:
     """A repair of what only Redis had lost leaves the row alone."""
-    return change.action in (Action.CREATE, Action.UPDATE) or (change.action is Action.REPAIR and change.before is None)
+    if change.action is Action.REPAIR:
+        return change.before is None
+    return change.action is not Action.DELETE
 
 
 def _row(change: Change, uids: Mapping[Identity, str]) -> dict[str, Any]:
@@ -172,4 +181,5 @@ def _row(change: Change, uids: Mapping[Identity, str]) -> dict[str, Any]:
         "implied_by": None if resource.implied_by is None else uids[resource.implied_by],
         "file": resource.origin.file,
         "line": resource.origin.line,
+        "renamed_from": resource.renamed_from,
     }

@@ -205,7 +205,7 @@ def test_what_is_written_of_changing_a_field_is_what_the_model_says(kind: str) -
         if field.mutability is not None and field.path in tables:
             cell = tables.pop(field.path)[3]
             assert cell.removesuffix(", see below") == str(field.mutability), field.path
-    assert set(tables) <= {"metadata.tenant"}
+    assert set(tables) <= {"metadata.tenant", "metadata.renamedFrom"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
