@@ -117,6 +117,7 @@ def test_a_saved_edit_is_applied_and_soon_known_to_the_data_plane(platform: Plat
     url = f"{platform.url}/api/v1/mq/topics/returns/publish"
     eventually(lambda: call(url, {"payload": 1}, headers(platform))[0] == 200, "publishing to the new topic")
     assert time.monotonic() - started < 10
+    time.sleep(1.0)  # one web worker knows the topic; the other does within a second
     added.write_text(
         "apiVersion: mqops/v1\nkind: Topic\nmetadata: {tenant: acme, name: returns}\nspec: {state: pausd}\n"
     )
