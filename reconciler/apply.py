@@ -9,7 +9,8 @@ only closed is found as a difference, and one that was only committed as a lefto
 resource out, and whatever depends on it; the rest goes on.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -47,17 +48,18 @@ class Report:
     @property
     def summary(self) -> str:
         """In one line, like ``Applied revision 7: 3 created, 1 updated.``"""
-        words = {"create": "created", "update": "updated", "delete": "deleted", "repair": "repaired"}
-        counts = [
-            f"{number} {words[action.value]}"
-            for action in Action
-            if (number := sum(change.action is action for change in self.done))
-        ]
-        if self.failed:
-            counts.append(f"{len(self.failed)} failed")
+        counts = counts_text({**Counter(change.action.value for change in self.done), "failed": len(self.failed)})
         if self.revision is None:
-            return f"Nothing applied: {counts[0]}." if counts else "No changes."
-        return f"Applied revision {self.revision}: {', '.join(counts)}."
+            return f"Nothing applied: {counts}." if counts else "No changes."
+        return f"Applied revision {self.revision}: {counts}."
+
+
+_DONE = {"create": "created", "update": "updated", "delete": "deleted", "repair": "repaired", "failed": "failed"}
+
+
+def counts_text(summary: Mapping[str, int]) -> str:
+    """Numbers of changes by action, and of those that ``failed``, like ``3 created, 1 failed``; empty for none."""
+    return ", ".join(f"{number} {word}" for action, word in _DONE.items() if (number := summary.get(action, 0)))
 
 
 @dataclass(slots=True)

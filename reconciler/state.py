@@ -10,6 +10,9 @@ from typing import Any
 from mqops.keys import Keyspace
 from mqops.model import Identity
 
+_SHA256_DIGITS = 64
+_SHORT_DIGITS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -20,6 +23,32 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The commit that manifests are of."""
+
+    branch: str
+    """Empty when none is checked out."""
+    id: str
+    """In hexadecimal: of the latest commit that touched the manifests."""
+    is_dirty: bool
+    """Whether the files have changes that are not committed."""
+
+    def __str__(self) -> str:
+        """Like ``main@sha1:1f0c…``, with ``+changes`` when it is dirty."""
+        return self._text(self.id)
+
+    @property
+    def short(self) -> str:
+        """The same with the beginning of the id, for people."""
+        return self._text(self.id[:_SHORT_DIGITS])
+
+    def _text(self, digits: str) -> str:
+        algorithm = "sha256" if len(self.id) == _SHA256_DIGITS else "sha1"
+        branch = f"{self.branch}@" if self.branch else ""
+        return f"{branch}{algorithm}:{digits}{'+changes' if self.is_dirty else ''}"
 
 
 @dataclass(frozen=True, slots=True)

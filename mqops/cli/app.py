@@ -9,12 +9,15 @@ from mqops import __version__
 from mqops.cli import (
     credentials,
     doctor,
+    history,
+    hold,
     inspect,
     listen,
     messages,
     migrate,
     plan,
     reconcile,
+    rollback,
     serve,
     up,
     validate,
@@ -23,7 +26,23 @@ from mqops.cli import (
 from mqops.errors import ConfigurationError, MqopsError
 
 # In the order in which --help lists them.
-_COMMANDS = (up, validate, plan, inspect, messages, listen, credentials, serve, work, reconcile, migrate, doctor)
+_COMMANDS = (
+    up,
+    validate,
+    plan,
+    inspect,
+    history,
+    rollback,
+    hold,
+    messages,
+    listen,
+    credentials,
+    serve,
+    work,
+    reconcile,
+    migrate,
+    doctor,
+)
 
 app = typer.Typer(
     name="mqops",

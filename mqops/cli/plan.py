@@ -17,9 +17,10 @@ from mqops.errors import ConfigurationError
 if TYPE_CHECKING:
     from reconciler.apply import Report
     from reconciler.pipeline import Planned
+    from reconciler.planning.holds import Hold
     from reconciler.planning.plan import Plan
 
-_STYLES = {
+STYLES = {
     "create": "green",
     "update": "yellow",
     "delete": "red",
@@ -64,11 +65,13 @@ def plan(
     from reconciler.pipeline import check_manifests, plan_manifests
 
     settings = current_settings()
-    with _working("planning"):
+    with working("planning"):
         checked = check_manifests(directory, settings)
         with open_stores(settings) as stores:
-            found = plan_manifests(checked, settings, stores, take_over or ()).plan
-    _show(found, directory, output)
+            planned = plan_manifests(checked, settings, stores, take_over or ())
+    found = planned.plan
+    _show_planned(planned, directory, output)
+    _tell_holds(planned)
     if found.refused:
         raise typer.Exit(1)
     if detailed_exitcode and not found.is_empty:
@@ -91,45 +94,46 @@ def apply(
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.pipeline import apply_manifests, author_of, check_manifests, exactly, plan_manifests
 
-    timeout_seconds = _seconds("--lock-timeout", lock_timeout)
+    timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
     if output == "json" and not auto_approve:
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
     settings = current_settings()
     taken = take_over or ()
-    with _working("planning") as working:
+    with working("planning") as status:
         checked = check_manifests(directory, settings)
         with open_stores(settings) as stores:
             if auto_approve:
-                select = _showing(working, directory, output)
+                select = _showing(status, directory, output)
             else:
-                found = plan_manifests(checked, settings, stores, taken).plan
-                select = exactly(_approved(found, working, directory))
-            working.update("applying")
+                planned = plan_manifests(checked, settings, stores, taken)
+                approve(planned.plan, status, lambda: _show_planned(planned, directory))
+                select = exactly(planned.plan)
+            status.update("applying")
             author = author_of("apply")
             planned, report = apply_manifests(
                 checked, settings, stores, author, take_over=taken, select=select, lock_timeout_seconds=timeout_seconds
             )
-    _tell(report, planned.plan, output)
-    if report.failed or planned.plan.refused:
+    tell(report, planned.plan, output, planned.holds)
+    _tell_holds(planned)
+    if report.failed or planned.plan.refused or planned.holds:
         raise typer.Exit(1)
 
 
-def _working(text: str) -> Status:
+def working(text: str) -> Status:
     """Shows what is being done for as long as it takes; on a terminal alone, and beside the output."""
     return Console(stderr=True).status(text)
 
 
-def _approved(found: "Plan", working: Status, directory: Path) -> "Plan":
+def approve(found: "Plan", working: Status, show: Callable[[], None]) -> None:
     """Shows the plan and asks. Raises ``ConfigurationError`` when it is not approved, or there is nobody to ask."""
     working.stop()
-    _show(found, directory, "text")
+    show()
     if not found.is_empty:
         if not sys.stdin.isatty():
             raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
         if typer.prompt("Apply this? Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
             raise ConfigurationError("not approved, nothing was changed")
     working.start()
-    return found
 
 
 def _showing(working: Status, directory: Path, output: Literal["text", "json"]) -> "Callable[[Planned], Plan]":
@@ -138,14 +142,29 @@ def _showing(working: Status, directory: Path, output: Literal["text", "json"]) 
     def select(planned: "Planned") -> "Plan":
         if output == "text":
             working.stop()
-            _show(planned.plan, directory, output)
+            _show_planned(planned, directory)
             working.start()
         return planned.plan
 
     return select
 
 
-def _show(found: "Plan", directory: Path, output: Literal["text", "json"]) -> None:
+def _show_planned(planned: "Planned", directory: Path, output: Literal["text", "json"] = "text") -> None:
+    """Nothing to do is no news where sources are held: what is applied need not match their manifests."""
+    if output == "json" or not planned.holds or not planned.plan.is_empty or planned.plan.refused:
+        show(planned.plan, directory, output)
+
+
+def _tell_holds(planned: "Planned") -> None:
+    for hold in planned.holds:
+        typer.echo(f"error: {hold}", err=True)
+    if planned.held_back:
+        what = "1 resource stays" if planned.held_back == 1 else f"{planned.held_back} resources stay"
+        typer.echo(f"{what} as applied, though declared otherwise", err=True)
+
+
+def show(found: "Plan", directory: Path, output: Literal["text", "json"]) -> None:
+    """The plan, as text or JSON."""
     from reconciler.planning.render import as_json, text_lines
 
     if output == "json":
@@ -153,15 +172,17 @@ def _show(found: "Plan", directory: Path, output: Literal["text", "json"]) -> No
         return
     console = Console(highlight=False)
     for about, line in text_lines(found, str(directory)):
-        console.print(Text(line, style=_STYLES[about]), soft_wrap=True)
+        console.print(Text(line, style=STYLES[about]), soft_wrap=True)
 
 
-def _tell(report: "Report", found: "Plan", output: Literal["text", "json"]) -> None:
+def tell(report: "Report", found: "Plan", output: Literal["text", "json"], holds: "tuple[Hold, ...]" = ()) -> None:
+    """How the apply of a plan went; the plan itself only in JSON."""
     if output == "json":
         from reconciler.planning.render import as_json
 
         failed = [{"resource": str(it.identity), "action": it.action, "message": it.message} for it in report.failed]
-        answer = {"revision": report.revision, "failed": failed, "plan": as_json(found)}
+        held = [{"source": hold.source, "message": str(hold)} for hold in holds]
+        answer = {"revision": report.revision, "failed": failed, "held": held, "plan": as_json(found)}
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         return
     for failure in report.failed:
@@ -170,7 +191,7 @@ def _tell(report: "Report", found: "Plan", output: Literal["text", "json"]) -> N
         typer.echo(report.summary)
 
 
-def _seconds(option: str, text: str) -> float:
+def seconds_of(option: str, text: str) -> float:
     try:
         return parse_duration(text) / 1000
     except ValueError as error:

@@ -42,6 +42,11 @@ def print_items(
         _print_items_table(items)
 
 
+def moment_text(when: datetime) -> str:
+    """To the second, in UTC."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def _print_items_table(items: Sequence[Item]) -> None:
     numbers = [name for name in _NUMBERS if name in items[0].numbers]
     header = ("NAME", "MANAGED BY", "DECLARED AT", "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
@@ -57,7 +62,7 @@ def _print_items_table(items: Sequence[Item]) -> None:
         )
         for item in items
     ]
-    _print_table(header, rows, left=3)
+    print_table(header, rows, left=3)
 
 
 def age_text(seconds: float) -> str:
@@ -109,7 +114,7 @@ def print_details(details: Details) -> None:
     """Everything about one resource, in sections; those with nothing in them are left out."""
     item = details.item
     resource = item.applied.resource
-    _print(str(item.identity), "bold")
+    print_line(str(item.identity), "bold")
     facts = {
         "uid": item.applied.uid,
         "generation": f"{item.applied.generation} (revision {item.applied.revision})",
@@ -120,22 +125,22 @@ def print_details(details: Details) -> None:
         "updated": f"{item.updated_at:%Y-%m-%d %H:%M:%S %Z}",
         **{_NUMBERS[name].lower(): f"{number:,}" for name, number in item.numbers.items()},
     }
-    _print_pairs({name: value for name, value in facts.items() if value is not None})
-    _section("Labels", dict(resource.labels))
-    _section("Annotations", dict(resource.annotations))
-    _section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", item.spec)})
-    _section("Brought along", _listed(details.implied))
-    _section("Needed by", _listed(details.needed_by))
+    print_pairs({name: value for name, value in facts.items() if value is not None})
+    section("Labels", dict(resource.labels))
+    section("Annotations", dict(resource.annotations))
+    section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", item.spec)})
+    section("Brought along", _listed(details.implied))
+    section("Needed by", _listed(details.needed_by))
     if details.partitions:
-        _heading("Partitions")
+        heading("Partitions")
         _print_partitions(details.partitions)
     if details.drift is not None:
         found = {
             field.path: f"{value_text(field.before)} → {value_text(field.after)}" for field in details.drift.fields
         }
-        _section(f"To be repaired: {details.drift.reason.value.replace('_', ' ')}", found)
+        section(f"To be repaired: {details.drift.reason.value.replace('_', ' ')}", found)
     if details.history:
-        _heading("History")
+        heading("History")
         _print_history(details.history)
 
 
@@ -145,25 +150,28 @@ def _print_partitions(partitions: Sequence[Partition]) -> None:
     for partition in partitions:
         last = "stream is gone" if partition.is_missing else partition.last or "empty"
         rows.append((str(partition.number), last, *(partition.positions.get(name) or "none" for name in readers)))
-    _print_table(("PARTITION", "LAST", *readers), rows, left=2 + len(readers))
+    print_table(("PARTITION", "LAST", *readers), rows, left=2 + len(readers))
 
 
 def _print_history(history: Sequence[Entry]) -> None:
     rows = []
     for entry in history:
         what = entry.action if entry.error is None else f"{entry.action} failed: {entry.error}"
-        when = f"{entry.applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        when = moment_text(entry.applied_at)
         who = f"{entry.author.actor} ({entry.author.trigger})"
         told = (what, who, ", ".join(_changed(entry)))
         rows.append((str(entry.revision), when, *map(printable, told)))
-    _print_table(("REVISION", "WHEN", "WHAT", "BY", "CHANGED"), rows, left=5)
+    print_table(("REVISION", "WHEN", "WHAT", "BY", "CHANGED"), rows, left=5)
 
 
 def _changed(entry: Entry) -> list[str]:
     """Which fields an update changed, or what a repair put back."""
     after = entry.after or {}
     if "repaired" in after:
-        return [after["repaired"]["reason"].replace("_", " "), *after["repaired"]["fields"]]
+        fields = after["repaired"]["fields"]
+        # Early versions recorded the paths alone.
+        paths = [field if isinstance(field, str) else field["path"] for field in fields]
+        return [after["repaired"]["reason"].replace("_", " "), *paths]
     if entry.before is None or entry.after is None:
         return []
     before = dict(_told(entry.before))
@@ -180,7 +188,7 @@ def _full_name(identity: Identity) -> str:
     return f"{identity.tenant}/{identity.name}" if identity.tenant else identity.name
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
     """Columns as wide as what is in them, and never cut: names are there to be copied. The first ``left`` of them are
     text, the others numbers."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
@@ -189,18 +197,20 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int
             f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        _print("   ".join(cells).rstrip(), "" if index else "bold")
+        print_line("   ".join(cells).rstrip(), "" if index else "bold")
 
 
-def _heading(text: str) -> None:
-    _print("")
-    _print(text, "bold")
+def heading(text: str) -> None:
+    """An empty line and a title."""
+    print_line("")
+    print_line(text, "bold")
 
 
-def _section(title: str, pairs: Mapping[str, str]) -> None:
+def section(title: str, pairs: Mapping[str, str]) -> None:
+    """A title with names and values below; nothing when there are none."""
     if pairs:
-        _heading(title)
-        _print_pairs(pairs)
+        heading(title)
+        print_pairs(pairs)
 
 
 def _listed(identities: Sequence[Identity]) -> dict[str, str]:
@@ -209,13 +219,15 @@ def _listed(identities: Sequence[Identity]) -> dict[str, str]:
     return shown if len(identities) <= _MOST_LISTED else {**shown, f"and {len(identities) - _MOST_LISTED} more": ""}
 
 
-def _print_pairs(pairs: Mapping[str, str]) -> None:
+def print_pairs(pairs: Mapping[str, str]) -> None:
+    """Names and values, at least one, a line each."""
     width = max(len(name) for name in pairs)
     for name, value in pairs.items():
-        _print(printable(f"  {name:<{width}}  {value}".rstrip()))
+        print_line(printable(f"  {name:<{width}}  {value}".rstrip()))
 
 
-def _print(line: str, style: str = "") -> None:
+def print_line(line: str, style: str = "") -> None:
+    """A line as it is; ``style`` is shown on a terminal alone."""
     _console().print(Text(line, style), soft_wrap=True)
 
 

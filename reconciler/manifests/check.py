@@ -1,5 +1,6 @@
 """The reconciler's front as one step: a directory of manifests into what is desired, or everything wrong with it."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from reconciler.manifests.problem import Problem
 from reconciler.manifests.rules import RULES, Declarations
 from reconciler.manifests.source import Tree, find, read
 from reconciler.manifests.validate import Declared, Rejected, validate
-from reconciler.state import Resource
+from reconciler.state import Commit, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Checked:
     """How many resources the manifests declare, those not counted that others imply."""
     files: int
     """How many manifest files there are."""
+    digest: str
+    """SHA-256 of the files' names and content, in hexadecimal: another one when anything in them is another."""
+    commit: Commit | None = None
+    """Filled in by whoever asks git: see ``provenance``."""
 
 
 @dataclass(slots=True)
@@ -44,6 +49,7 @@ class _Contents:
     broken: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     is_complete: bool = True
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
 
 def check(directory: Path, settings: Settings) -> Checked:
@@ -71,6 +77,7 @@ def _check(directory: Path, settings: Settings) -> Checked:
         sources=authority.sources,
         declared=len(contents.declared),
         files=len(tree.files),
+        digest=contents.digest.hexdigest(),
     )
 
 
@@ -82,6 +89,8 @@ def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
             contents.problems.append(data)
             contents.is_complete = False
             continue
+        for part in (file.name.encode("utf-8", "surrogateescape"), data):
+            contents.digest.update(b"%d:%b" % (len(part), part))  # with its length, so that parts cannot be confused
         loaded = load(file.name, data)
         contents.problems += loaded.problems
         contents.broken += loaded.broken

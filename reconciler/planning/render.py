@@ -43,7 +43,7 @@ Line = tuple[str, str]
 def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
     """The plan line by line. ``directory`` is what the manifests' file names are relative to, as the user called it."""
     for change in plan.changes:
-        yield from _change_lines(change, directory)
+        yield from change_lines(change, directory)
     for leftover in plan.leftovers:
         yield "delete", f"  - remove {leftover.identity} from Redis: an interrupted delete left it there"
     yield from _refusal_lines(plan.refused, directory)
@@ -75,9 +75,9 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "revision": plan.revision,
         "summary": {**plan.summary, "refused": len(plan.refused)},
-        "resource_changes": [_change_json(change) for change in plan.changes],
+        "resource_changes": [change_json(change) for change in plan.changes],
         "refused": [
-            {**_change_json(refusal.change), "obstacle": refusal.obstacle.value, "message": refusal.message}
+            {**change_json(refusal.change), "obstacle": refusal.obstacle.value, "message": refusal.message}
             for refusal in plan.refused
         ],
         "leftovers": [{**_identity_json(leftover.identity), "uid": leftover.uid} for leftover in plan.leftovers],
@@ -95,7 +95,8 @@ def value_text(value: Any) -> str:
     return printable(json.dumps(value, ensure_ascii=False))
 
 
-def _change_lines(change: Change, directory: str) -> Iterator[Line]:
+def change_lines(change: Change, directory: str) -> Iterator[Line]:
+    """One change with its fields; ``directory`` like in ``text_lines``."""
     notes = [_REASONS[change.reason]] if change.reason in _REASONS else []
     if change.resource.implied_by is not None:
         notes.append(f"implied by {change.resource.implied_by}")
@@ -152,7 +153,8 @@ def _refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Lin
             yield "refused", f"      {refusal.message}"
 
 
-def _change_json(change: Change) -> dict[str, Any]:
+def change_json(change: Change) -> dict[str, Any]:
+    """One change as the plan's JSON has it."""
     implied_by = change.resource.implied_by
     before = None if change.before is None else _resource_json(change.before.resource)
     return {

@@ -1,6 +1,10 @@
-"""A running platform, shared by the tests of a module: starting one for each would be most of their time."""
+"""A running platform, shared by the tests of a module: starting one for each would be most of their time. And a shell
+for each test of commands."""
 
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -9,6 +13,7 @@ from databases import created
 from installation import Installation
 from redis import Redis
 from served import served
+from shell import MANIFEST, Shell
 
 from mqops.catalog import feed
 
@@ -29,3 +34,23 @@ def platform(
             platform.populate()
             yield platform
     monkeypatch.undo()
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path,
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Shell:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/acme.yaml").write_text(MANIFEST)
+    for name in list(os.environ):
+        if name.startswith("MQOPS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.chdir(tmp_path)
+    return Shell(tmp_path, capsys)

@@ -5,92 +5,10 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-from mqops.cli import main
-
-MANIFEST = """\
-apiVersion: mqops/v1
-kind: Tenant
-metadata: {name: acme, labels: {tier: gold}}
-spec: {}
----
-apiVersion: mqops/v1
-kind: Topic
-metadata: {tenant: acme, name: orders}
-spec: {partitions: 2}
----
-apiVersion: mqops/v1
-kind: Queue
-metadata: {tenant: acme, name: jobs}
-spec: {}
-"""
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Runs `mqops` in a folder with ``manifests/acme.yaml``; in this process, which is faster, where it can."""
-
-    folder: Path
-    captured: pytest.CaptureFixture[str]
-
-    @property
-    def manifest(self) -> Path:
-        return self.folder / "manifests/acme.yaml"
-
-    def run(self, *arguments: str) -> Done:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(sys, "argv", ["mqops", *arguments])
-            try:
-                main()
-                code: object = 0
-            except SystemExit as end:
-                code = end.code
-        assert isinstance(code, int)
-        return Done(code, *self.captured.readouterr())
-
-    def succeed(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "mqops.cli", *arguments]
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path,
-    database_url: str,
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Shell:
-    (tmp_path / "manifests").mkdir()
-    (tmp_path / "manifests/acme.yaml").write_text(MANIFEST)
-    for name in list(os.environ):
-        if name.startswith("MQOPS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    monkeypatch.chdir(tmp_path)
-    return Shell(tmp_path, capsys)
+from shell import MANIFEST, Shell, command
 
 
 def test_plan_and_apply_from_first_to_last(shell: Shell) -> None:
@@ -161,8 +79,8 @@ def _answered(answer: str) -> subprocess.CompletedProcess[str]:
 
 def test_broken_manifests_are_refused_with_every_place(shell: Shell) -> None:
     shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitoins: 2").replace("name: jobs", "name: Jobs"))
-    for command in (("plan",), ("apply", "--auto-approve"), ("reconcile",)):
-        done = shell.run(*command)
+    for arguments in (("plan",), ("apply", "--auto-approve"), ("reconcile",)):
+        done = shell.run(*arguments)
         assert done.returncode == 1
         assert f"{done.stdout}{done.stderr}".count("manifests/acme.yaml:") == 2
     assert shell.succeed("get", "tenants") == "No tenants.\n"

@@ -1,0 +1,53 @@
+"""Which commit a directory of manifests is of, asked of the `git` program. Never fails: what cannot be told is left
+out. Only reads, takes no lock of the repository, and looks at nothing outside of the directory.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from reconciler.state import Commit
+
+_PATIENCE_SECONDS = 10.0
+
+# Set by git for its hooks; they would lead to the repository that the hook is of, whatever the directory is.
+_OF_HOOKS = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"})
+
+
+def read_commit(directory: Path) -> Commit | None:
+    """The latest commit that touched ``directory``; ``None`` when it is in no checkout, no commit has anything of it,
+    or there is no git that would tell."""
+    commit_id = _ask(directory, "log", "-1", "--format=%H", "--", ".")
+    if not commit_id:
+        return None
+    status = _ask(directory, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
+    lines = (status or "").splitlines()
+    (head,) = [line.removeprefix("# branch.head ") for line in lines if line.startswith("# branch.head ")] or [""]
+    return Commit(
+        branch="" if head == "(detached)" else head,
+        id=commit_id.strip(),
+        is_dirty=any(not line.startswith("#") for line in lines),
+    )
+
+
+def _ask(directory: Path, *question: str) -> str | None:
+    """What git answers; ``None`` when it does not."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+    try:
+        done = subprocess.run(
+            (git, "-C", str(directory), *question),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE_SECONDS,
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,67 @@
+"""The command line as a person or a script uses it, in a folder with manifests, on real stores."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mqops.cli import main
+
+MANIFEST = """\
+apiVersion: mqops/v1
+kind: Tenant
+metadata: {name: acme, labels: {tier: gold}}
+spec: {}
+---
+apiVersion: mqops/v1
+kind: Topic
+metadata: {tenant: acme, name: orders}
+spec: {partitions: 2}
+---
+apiVersion: mqops/v1
+kind: Queue
+metadata: {tenant: acme, name: jobs}
+spec: {}
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `mqops` in a folder with ``manifests/acme.yaml``; in this process, which is faster, where it can."""
+
+    folder: Path
+    captured: pytest.CaptureFixture[str]
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifests/acme.yaml"
+
+    def run(self, *arguments: str) -> Done:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys, "argv", ["mqops", *arguments])
+            try:
+                main()
+                code: object = 0
+            except SystemExit as end:
+                code = end.code
+        assert isinstance(code, int)
+        return Done(code, *self.captured.readouterr())
+
+    def succeed(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "mqops.cli", *arguments]
