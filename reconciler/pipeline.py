@@ -18,8 +18,8 @@ from reconciler.manifests.check import Checked, check
 from reconciler.manifests.problem import Problem
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired
 from reconciler.planning.plan import Plan, plan
-from reconciler.provenance import read_commit
-from reconciler.state import Observed
+from reconciler.provenance import read_commit, read_trees
+from reconciler.state import Commit, Content, Observed
 from reconciler.stores import Stores, instance, lock, migrate, sources, translated
 from reconciler.stores.history import Author
 from reconciler.stores.observe import observe
@@ -28,6 +28,10 @@ from reconciler.stores.sources import SourceState
 
 LOCK_TIMEOUT_SECONDS = 10.0
 """How long an apply waits for another to finish, unless it is told otherwise."""
+
+
+_UNKNOWN = Content("", "")
+"""Of a source that is taken over: its manifests are not here."""
 
 
 class ManifestsRejected(ConfigurationError):
@@ -71,7 +75,14 @@ def check_manifests(directory: Path, settings: Settings) -> Checked:
     checked = check(directory, settings)
     if checked.problems:
         raise ManifestsRejected(directory, checked.problems)
-    return replace(checked, commit=commit)
+    return with_commit(checked, commit, directory)
+
+
+def with_commit(checked: Checked, commit: Commit | None, directory: Path) -> Checked:
+    """``checked`` as of ``commit``, which was asked for before it was read from ``directory``."""
+    trees = read_trees(directory, commit, {name: spec.path for name, spec in checked.sources.items()})
+    contents = {name: replace(content, tree=trees.get(name, "")) for name, content in checked.contents.items()}
+    return replace(checked, commit=commit, contents=contents)
 
 
 def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_over: Collection[str] = ()) -> Planned:
@@ -98,7 +109,7 @@ def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_ov
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
             "Name the directory that has the manifests"
         )
-    renewed = (name for name in checked.sources if name not in held and _is_renewed(checked, states.get(name)))
+    renewed = (name for name in checked.sources if name not in held and _is_renewed(name, checked, states.get(name)))
     return Planned(checked, observed, found, holds, kept.held_back, frozenset(renewed))
 
 
@@ -125,7 +136,8 @@ def apply_manifests(
         selected = select(planned)
         # Before anything is changed: a rollback of what fails half-way is from these manifests, too.
         if planned.renewed:
-            sources.note_reconciled(stores.database, planned.renewed, checked.commit, checked.digest)
+            renewed = {name: checked.contents[name] for name in sorted(planned.renewed)}
+            sources.note_reconciled(stores.database, renewed, checked.commit)
         return planned, apply(selected, planned.observed, stores, author, progress)
 
 
@@ -155,7 +167,7 @@ def _holds(checked: Checked, states: Mapping[str, SourceState], take_over: Colle
     found = {
         name: hold
         for name in sorted({*checked.sources, *take_over})
-        if name in states and (hold := states[name].hold(checked.commit, checked.digest)) is not None
+        if name in states and (hold := states[name].hold(checked.contents.get(name, _UNKNOWN))) is not None
     }
     for name in take_over:
         if name in found:
@@ -163,9 +175,11 @@ def _holds(checked: Checked, states: Mapping[str, SourceState], take_over: Colle
     return tuple(found.values())
 
 
-def _is_renewed(checked: Checked, state: SourceState | None) -> bool:
+def _is_renewed(name: str, checked: Checked, state: SourceState | None) -> bool:
     """Whether these manifests are others than those that the source was last reconciled from, or its pin has ended."""
-    return state is None or state.pin is not None or (state.commit, state.digest) != (checked.commit, checked.digest)
+    if state is None or state.pin is not None:
+        return True
+    return (state.commit, state.content) != (checked.commit, checked.contents[name])
 
 
 def _taken(names: Collection[str], checked: Checked, observed: Observed) -> dict[str, SourceSpec]:

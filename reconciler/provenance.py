@@ -5,6 +5,7 @@ out. Only reads, takes no lock of the repository, and looks at nothing outside o
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.state import Commit
@@ -23,15 +24,27 @@ def read_commit(directory: Path) -> Commit | None:
         return None
     status = _ask(directory, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
     lines = (status or "").splitlines()
-    (head,) = [line.removeprefix("# branch.head ") for line in lines if line.startswith("# branch.head ")] or [""]
+    about = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     return Commit(
-        branch="" if head == "(detached)" else head,
+        branch="" if about.get("branch.head") == "(detached)" else about.get("branch.head", ""),
         id=commit_id.strip(),
         is_dirty=any(not line.startswith("#") for line in lines),
+        head=about.get("branch.oid", commit_id.strip()),
     )
 
 
-def _ask(directory: Path, *question: str) -> str | None:
+def read_trees(directory: Path, commit: Commit | None, folders: Mapping[str, str]) -> dict[str, str]:
+    """What git calls the content that ``commit`` has of each of the ``folders`` below ``directory``, by the same keys;
+    those that it has nothing of are missing."""
+    if commit is None:
+        return {}
+    names = "".join(f"{commit.head}:./{folder.rstrip('/').removeprefix('.')}\n" for folder in folders.values())
+    answers = (_ask(directory, "cat-file", "--batch-check=%(objectname) %(objecttype)", given=names) or "").splitlines()
+    found = zip(folders, (answer.split(" ") for answer in answers), strict=False)
+    return {key: words[0] for key, words in found if words[-1] == "tree"}
+
+
+def _ask(directory: Path, *question: str, given: str = "") -> str | None:
     """What git answers; ``None`` when it does not."""
     git = shutil.which("git")
     if git is None:
@@ -40,7 +53,7 @@ def _ask(directory: Path, *question: str) -> str | None:
     try:
         done = subprocess.run(
             (git, "-C", str(directory), *question),
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             errors="replace",

@@ -35,6 +35,8 @@ class Commit:
     """In hexadecimal: of the latest commit that touched the manifests."""
     is_dirty: bool
     """Whether the files have changes that are not committed."""
+    head: str = field(default="", compare=False)
+    """The id of what is checked out: that commit, or one after it."""
 
     def __str__(self) -> str:
         """Like ``main@sha1:1f0c…``, with ``+changes`` when it is dirty."""
@@ -49,6 +51,23 @@ class Commit:
         algorithm = "sha256" if len(self.id) == _SHA256_DIGITS else "sha1"
         branch = f"{self.branch}@" if self.branch else ""
         return f"{branch}{algorithm}:{digits}{'+changes' if self.is_dirty else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What tells the manifests of one source from others: equal when nothing in them differs."""
+
+    tree: str
+    """What git calls their committed content, in hexadecimal; empty when they are not in git."""
+    digest: str
+    """SHA-256 of the files' names and content, in hexadecimal; empty when it is not known."""
+
+    def is_newer_than(self, then: "Content") -> bool:
+        """Whether something else was committed or, where either is not in git, the content is another. What is not
+        known of ``then`` cannot tell."""
+        if self.tree and then.tree:
+            return self.tree != then.tree
+        return bool(then.digest) and self.digest != then.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ repaired; and what it has said, so that nothing is said twice while it lasts. Ti
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from reconciler.pipeline import (
     author_of,
     check_manifests,
     plan_manifests,
+    with_commit,
 )
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, hold_back
@@ -93,7 +94,8 @@ class Upkeep:
         commit = read_commit(self.directory)
         seen = fingerprint(self.directory)
         if seen == self._seen and self._good is not None:
-            self._good = replace(self._good, commit=commit)  # what was saved may have been committed since
+            # What was saved may have been committed since.
+            self._good = with_commit(self._good, commit, self.directory)
             self._manifests_are_good()
             return
         try:

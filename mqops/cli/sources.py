@@ -94,7 +94,7 @@ def source_json(source: Listed) -> dict[str, Any]:
     suspension, pin = (None, None) if state is None else (state.suspension, state.pin)
     status = {
         "commit": None if state is None or state.commit is None else str(state.commit),
-        "digest": None if state is None else state.digest or None,
+        "digest": None if state is None else state.content.digest or None,
         "reconciledAt": None if state is None or state.reconciled_at is None else state.reconciled_at.isoformat(),
         "resources": source.owned,
         "suspended": None
@@ -118,7 +118,7 @@ def _manifests_text(state: SourceState | None) -> str:
     """What was last reconciled, and since when it is the same."""
     if state is None or state.reconciled_at is None:
         return "none known"
-    what = f"sha256 {state.digest[:12]}" if state.commit is None else state.commit.short
+    what = f"sha256 {state.content.digest[:12]}" if state.commit is None else state.commit.short
     return f"{what}, {age_text((datetime.now(UTC) - state.reconciled_at).total_seconds())} ago"
 
 

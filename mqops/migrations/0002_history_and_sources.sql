@@ -24,7 +24,8 @@ CREATE TABLE mq_sources (
     branch           text NOT NULL DEFAULT '',         -- of the manifests that were last reconciled, as are:
     commit_id        text NOT NULL DEFAULT '',
     is_dirty         boolean NOT NULL DEFAULT false,
-    digest           text NOT NULL DEFAULT '',         -- SHA-256 of their content; empty when none were yet
+    tree             text NOT NULL DEFAULT '',         -- what git calls the source's committed content
+    digest           text NOT NULL DEFAULT '',         -- SHA-256 of the source's content; empty when none was yet
     reconciled_at    timestamptz,
     suspended_at     timestamptz,
     suspended_by     text,
@@ -32,8 +33,8 @@ CREATE TABLE mq_sources (
     pinned_at        timestamptz,
     pinned_by        text,
     pinned_revision  bigint,
-    pinned_commit    text,                             -- the pin ends with manifests of another commit than this, or,
-    pinned_digest    text,                             -- where either has none, of other content
+    pinned_tree      text,                             -- the pin ends when something else is committed or, where
+    pinned_digest    text,                             -- either is not in git, when the content is another
     CHECK ((suspended_at IS NULL) = (suspended_by IS NULL)),
     CHECK ((pinned_at IS NULL) = (pinned_by IS NULL) AND (pinned_at IS NULL) = (pinned_revision IS NULL))
 );

@@ -2,8 +2,8 @@
 -- Every write is made under the source's apply lock.
 
 -- name: all
-SELECT name, branch, commit_id, is_dirty, digest, reconciled_at, suspended_at, suspended_by, suspended_reason,
-       pinned_at, pinned_by, pinned_revision, pinned_commit, pinned_digest
+SELECT name, branch, commit_id, is_dirty, tree, digest, reconciled_at, suspended_at, suspended_by, suspended_reason,
+       pinned_at, pinned_by, pinned_revision, pinned_tree, pinned_digest
 FROM mq_sources
 
 -- name: owners
@@ -14,12 +14,13 @@ FROM mq_sources FULL JOIN (SELECT managed_by AS name, count(*) FROM mq_resources
 
 -- name: reconciled
 -- A pin that there was has ended, or these manifests would not be reconciled.
-INSERT INTO mq_sources (name, branch, commit_id, is_dirty, digest, reconciled_at)
-SELECT name, %(branch)s, %(commit_id)s, %(is_dirty)s, %(digest)s, now() FROM unnest(%(names)s::text[]) AS name
+INSERT INTO mq_sources (name, branch, commit_id, is_dirty, tree, digest, reconciled_at)
+SELECT name, %(branch)s, %(commit_id)s, %(is_dirty)s, tree, digest, now()
+FROM unnest(%(names)s::text[], %(trees)s::text[], %(digests)s::text[]) AS content (name, tree, digest)
 ON CONFLICT (name) DO UPDATE
-SET branch = excluded.branch, commit_id = excluded.commit_id, is_dirty = excluded.is_dirty, digest = excluded.digest,
-    reconciled_at = excluded.reconciled_at,
-    pinned_at = NULL, pinned_by = NULL, pinned_revision = NULL, pinned_commit = NULL, pinned_digest = NULL
+SET branch = excluded.branch, commit_id = excluded.commit_id, is_dirty = excluded.is_dirty, tree = excluded.tree,
+    digest = excluded.digest, reconciled_at = excluded.reconciled_at,
+    pinned_at = NULL, pinned_by = NULL, pinned_revision = NULL, pinned_tree = NULL, pinned_digest = NULL
 
 -- name: pin
 -- To what it was last reconciled from; with nothing known of that, until it is resumed.
@@ -27,7 +28,7 @@ INSERT INTO mq_sources (name, pinned_at, pinned_by, pinned_revision)
 SELECT name, now(), %(actor)s, %(revision)s FROM unnest(%(names)s::text[]) AS name
 ON CONFLICT (name) DO UPDATE
 SET pinned_at = excluded.pinned_at, pinned_by = excluded.pinned_by, pinned_revision = excluded.pinned_revision,
-    pinned_commit = mq_sources.commit_id, pinned_digest = mq_sources.digest
+    pinned_tree = mq_sources.tree, pinned_digest = mq_sources.digest
 
 -- name: suspend
 INSERT INTO mq_sources (name, suspended_at, suspended_by, suspended_reason)
@@ -39,5 +40,5 @@ SET suspended_at = excluded.suspended_at, suspended_by = excluded.suspended_by,
 -- name: resume
 UPDATE mq_sources
 SET suspended_at = NULL, suspended_by = NULL, suspended_reason = NULL,
-    pinned_at = NULL, pinned_by = NULL, pinned_revision = NULL, pinned_commit = NULL, pinned_digest = NULL
+    pinned_at = NULL, pinned_by = NULL, pinned_revision = NULL, pinned_tree = NULL, pinned_digest = NULL
 WHERE name = %(name)s

@@ -17,7 +17,7 @@ from reconciler.manifests.problem import Problem
 from reconciler.manifests.rules import RULES, Declarations
 from reconciler.manifests.source import Tree, find, read
 from reconciler.manifests.validate import Declared, Rejected, validate
-from reconciler.state import Commit, Resource
+from reconciler.state import Commit, Content, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,9 @@ class Checked:
     """How many resources the manifests declare, those not counted that others imply."""
     files: int
     """How many manifest files there are."""
-    digest: str
-    """SHA-256 of the files' names and content, in hexadecimal: another one when anything in them is another."""
+    contents: Mapping[str, Content]
+    """Of each source. Whoever asks git fills in their trees, and the commit: see ``provenance``."""
     commit: Commit | None = None
-    """Filled in by whoever asks git: see ``provenance``."""
 
 
 @dataclass(slots=True)
@@ -49,7 +48,8 @@ class _Contents:
     broken: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     is_complete: bool = True
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    digests: dict[str, bytes] = field(default_factory=dict)
+    """SHA-256 of each file that could be read."""
 
 
 def check(directory: Path, settings: Settings) -> Checked:
@@ -77,8 +77,18 @@ def _check(directory: Path, settings: Settings) -> Checked:
         sources=authority.sources,
         declared=len(contents.declared),
         files=len(tree.files),
-        digest=contents.digest.hexdigest(),
+        contents=_contents_of(contents.digests, authority),
     )
+
+
+def _contents_of(digests: Mapping[str, bytes], authority: Authority) -> dict[str, Content]:
+    """By source, what its files come to; ``sources.yaml`` is no source's."""
+    sums = {name: hashlib.sha256() for name in authority.sources}
+    for file, digest in sorted(digests.items()):
+        source = authority.source_of(file)
+        if source in sums:
+            sums[source].update(hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest() + digest)
+    return {name: Content("", found.hexdigest()) for name, found in sums.items()}
 
 
 def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
@@ -89,8 +99,7 @@ def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
             contents.problems.append(data)
             contents.is_complete = False
             continue
-        for part in (file.name.encode("utf-8", "surrogateescape"), data):
-            contents.digest.update(b"%d:%b" % (len(part), part))  # with its length, so that parts cannot be confused
+        contents.digests[file.name] = hashlib.sha256(data).digest()
         loaded = load(file.name, data)
         contents.problems += loaded.problems
         contents.broken += loaded.broken

@@ -16,7 +16,7 @@ from reconciler.planning.fields import is_same
 from reconciler.planning.links import links
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
-from reconciler.state import Observed, Resource
+from reconciler.state import Content, Observed, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,8 @@ class Pin:
     by: str
     since: datetime
     revision: int
-    commit_id: str
-    """Of the manifests that were reconciled last before; empty when they were of none."""
-    digest: str
-    """The same manifests' content; empty when it is not known."""
-
-    def has_ended(self, commit_id: str, digest: str) -> bool:
-        """Whether manifests of this commit (empty when they are of none) and content are others than then."""
-        if commit_id and self.commit_id:
-            return commit_id != self.commit_id
-        return bool(self.digest) and digest != self.digest
+    content: Content
+    """Of the manifests that were last reconciled before: the pin ends when they are others."""
 
     @property
     def kept(self) -> str:
@@ -63,10 +55,10 @@ class Pin:
         return f"pinned to revision {self.revision} by {self.by} since {_moment(self.since)}"
 
     def __str__(self) -> str:
-        if not self.digest:
+        if not self.content.digest:
             ending = ""
-        elif self.commit_id:
-            ending = "another commit of its manifests or "
+        elif self.content.tree:
+            ending = "a commit that changes its manifests or "
         else:
             ending = "a change of its manifests or "
         return f"source {self.source!r} is {self.kept}; {ending}`mqops resume {self.source}` ends that"

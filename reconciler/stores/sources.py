@@ -4,7 +4,7 @@ Read by everything that applies, and written under the source's apply lock: whoe
 apply is done.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from mqops.errors import ConfigurationError
 from mqops.nearest import nearest
 from mqops.sql import queries
 from reconciler.planning.holds import Hold, Pin, Suspension
-from reconciler.state import Commit
+from reconciler.state import Commit, Content
 from reconciler.stores import translated
 from reconciler.stores.history import Author, record_revision
 
@@ -27,18 +27,18 @@ class SourceState:
     name: str
     commit: Commit | None
     """Of the manifests that it was last reconciled from; ``None`` outside git."""
-    digest: str
-    """Their content's; empty when it never was reconciled."""
+    content: Content
+    """Theirs."""
     reconciled_at: datetime | None
     """When they were first reconciled, not when it was last looked at."""
     suspension: Suspension | None
     pin: Pin | None
 
-    def hold(self, commit: Commit | None, digest: str) -> Hold | None:
-        """What keeps manifests of this commit and content from being applied; ``None`` when nothing does."""
+    def hold(self, content: Content) -> Hold | None:
+        """What keeps manifests of this content from being applied; ``None`` when nothing does."""
         if self.suspension is not None:
             return self.suspension
-        if self.pin is None or self.pin.has_ended("" if commit is None else commit.id, digest):
+        if self.pin is None or content.is_newer_than(self.pin.content):
             return None
         return self.pin
 
@@ -66,17 +66,18 @@ def require_known(connection: Connection[Any], names: Collection[str]) -> None:
             raise ConfigurationError(f"there is no source {name!r}: {hint}")
 
 
-def note_reconciled(connection: Connection[Any], names: Collection[str], commit: Commit | None, digest: str) -> None:
-    """Notes that manifests of this commit and content are applied to ``names``, whose pins end with that."""
+def note_reconciled(connection: Connection[Any], contents: Mapping[str, Content], commit: Commit | None) -> None:
+    """Notes which manifests are applied, by source, and of which commit. Their pins end with that."""
     with translated():
         connection.execute(
             queries("sources")["reconciled"],
             {
-                "names": sorted(names),
+                "names": list(contents),
+                "trees": [content.tree for content in contents.values()],
+                "digests": [content.digest for content in contents.values()],
                 "branch": "" if commit is None else commit.branch,
                 "commit_id": "" if commit is None else commit.id,
                 "is_dirty": commit is not None and commit.is_dirty,
-                "digest": digest,
             },
         )
 
@@ -107,15 +108,15 @@ def _act(connection: Connection[Any], query: str, name: str, author: Author) -> 
 
 
 def _state(row: tuple[Any, ...]) -> SourceState:
-    name, branch, commit_id, is_dirty, digest, reconciled_at = row[:6]
-    suspended_at, suspended_by, reason, pinned_at, pinned_by, revision, pinned_commit, pinned_digest = row[6:]
+    name, branch, commit_id, is_dirty, tree, digest, reconciled_at = row[:7]
+    suspended_at, suspended_by, reason, pinned_at, pinned_by, revision, pinned_tree, pinned_digest = row[7:]
+    suspension = None if suspended_at is None else Suspension(name, suspended_by, suspended_at, reason or "")
+    pinned = Content(pinned_tree or "", pinned_digest or "")
     return SourceState(
-        name,
-        Commit(branch, commit_id, is_dirty) if commit_id else None,
-        digest,
-        reconciled_at,
-        None if suspended_at is None else Suspension(name, suspended_by, suspended_at, reason or ""),
-        None
-        if pinned_at is None
-        else Pin(name, pinned_by, pinned_at, revision, pinned_commit or "", pinned_digest or ""),
+        name=name,
+        commit=Commit(branch, commit_id, is_dirty) if commit_id else None,
+        content=Content(tree, digest),
+        reconciled_at=reconciled_at,
+        suspension=suspension,
+        pin=None if pinned_at is None else Pin(name, pinned_by, pinned_at, revision, pinned),
     )
