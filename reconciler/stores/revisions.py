@@ -147,7 +147,11 @@ def _inferred(action: Action, was: Resource | None, after: Mapping[str, Any] | N
 
 def _fields(was: Resource | None, now: Resource, after: Mapping[str, Any]) -> Iterable[FieldChange]:
     if "repaired" in after:
-        # Early versions recorded the paths alone.
-        fields = (field for field in after["repaired"]["fields"] if not isinstance(field, str))
-        return [FieldChange(field["path"], field["before"], field["after"]) for field in fields]
+        return [
+            # Early versions recorded the paths alone.
+            FieldChange(field, None, None)
+            if isinstance(field, str)
+            else FieldChange(field["path"], field["before"], field["after"])
+            for field in after["repaired"]["fields"]
+        ]
     return () if was is None else field_changes(was, now)

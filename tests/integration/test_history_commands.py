@@ -233,6 +233,33 @@ def test_the_watch_loop_does_not_undo_a_rollback_and_a_newer_commit_ends_the_pin
     assert [it["trigger"] for it in revisions] == ["watch", "repair", "rollback", "watch", "watch"]
 
 
+def test_a_broken_commit_does_not_end_a_pin(checkout: Shell) -> None:
+    with watching(checkout) as said:
+        eventually(lambda: told(said, "Applied revision 1"))
+        commit(checkout, OTHER)
+        eventually(lambda: told(said, "Applied revision 2"))
+        eventually(lambda: git(checkout, "rev-parse", "HEAD")[:10] in checkout.succeed("get", "sources"))
+        checkout.succeed("rollback", "1", "--auto-approve")
+        eventually(lambda: told(said, "is pinned to revision 1"))
+        commit(checkout, "nonsense")
+        eventually(lambda: told(said, "a problem in the manifests"))
+        checkout.succeed("suspend", "default")  # seen by the look that comes after
+        eventually(lambda: told(said, "is suspended by"))
+        assert applied(checkout) == BEFORE
+        assert "pinned" in checkout.succeed("describe", "source", "default").lower()
+
+
+def test_a_rollback_is_refused_what_any_plan_is_and_then_pins_nothing(shell: Shell) -> None:
+    shell.succeed("apply", "--auto-approve")
+    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 3"))
+    shell.succeed("apply", "--auto-approve")
+    refused = shell.run("rollback", "1", "--auto-approve")
+    assert refused.returncode == 1
+    assert "partitions may only grow" in refused.stdout
+    assert "pinned" not in refused.stdout + shell.succeed("get", "sources")
+    shell.succeed("apply", "--auto-approve")
+
+
 def test_outside_git_another_content_ends_the_pin(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
     shell.manifest.write_text(OTHER)
