@@ -63,11 +63,10 @@ class Content:
     """SHA-256 of the files' names and content, in hexadecimal; empty when it is not known."""
 
     def is_newer_than(self, then: "Content") -> bool:
-        """Whether something else was committed or, where either is not in git, the content is another. What is not
-        known of ``then`` cannot tell."""
-        if self.tree and then.tree:
-            return self.tree != then.tree
-        return bool(then.digest) and self.digest != then.digest
+        """Whether it is another and, where both are in git, that is committed. What is not known of ``then`` cannot
+        tell; and to commit what was there already makes nothing newer."""
+        is_committed = self.tree != then.tree or not self.tree
+        return bool(then.digest) and self.digest != then.digest and is_committed
 
 
 @dataclass(frozen=True, slots=True)

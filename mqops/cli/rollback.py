@@ -32,7 +32,7 @@ def rollback(
 ) -> None:
     """Go back to what sources had applied at a revision: show the plan, ask, and carry it out.
 
-    The sources stay pinned to it until their manifests are of another commit (outside git: have another content), or
+    The sources stay pinned to it until a commit changes their manifests (outside git: until they change), or
     `mqops resume`. Messages that were deleted since do not come back. Exit code 1 when a change failed or is refused.
     """
     from mqops.bootstrap.control import current_settings, open_stores
@@ -82,6 +82,6 @@ def _pinned_text(planned: "Rollback") -> str:
     )
     ways = ", ".join(f"`mqops resume {name}`" for name in planned.sources)
     return (
-        f"{what} pinned to revision {planned.revision}, until the manifests are of another commit (outside git: have "
-        f"another content), or {ways}."
+        f"{what} pinned to revision {planned.revision}, until a commit changes the manifests (outside git: until "
+        f"they change), or {ways}."
     )

@@ -233,6 +233,17 @@ def test_the_watch_loop_does_not_undo_a_rollback_and_a_newer_commit_ends_the_pin
     assert [it["trigger"] for it in revisions] == ["watch", "repair", "rollback", "watch", "watch"]
 
 
+def test_to_commit_what_was_applied_already_does_not_end_a_pin(checkout: Shell) -> None:
+    """As saved, applied by the watch loop, then committed, and found wrong."""
+    checkout.succeed("apply", "--auto-approve")
+    checkout.manifest.write_text(OTHER)
+    checkout.succeed("apply", "--auto-approve")
+    commit(checkout)
+    checkout.succeed("rollback", "1", "--auto-approve")
+    assert "is pinned to revision 1" in checkout.run("apply", "--auto-approve").stderr
+    assert applied(checkout) == BEFORE
+
+
 def test_a_broken_commit_does_not_end_a_pin(checkout: Shell) -> None:
     with watching(checkout) as said:
         eventually(lambda: told(said, "Applied revision 1"))

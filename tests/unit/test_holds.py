@@ -83,7 +83,8 @@ def test_with_nothing_held_everything_stays_as_it_is() -> None:
     [
         (Content("t1", "d1"), Content("t1", "d1"), False),
         (Content("t1", "d1"), Content("t1", "d2"), False),  # saved, not committed
-        (Content("t1", "d1"), Content("t2", "d1"), True),
+        (Content("t1", "d1"), Content("t2", "d2"), True),
+        (Content("t1", "d2"), Content("t2", "d2"), False),  # committed since, and applied as saved before
         (Content("t1", "d1"), Content("", "d1"), False),  # the same, looked at without git
         (Content("t1", "d1"), Content("", "d2"), True),
         (Content("", "d1"), Content("t1", "d1"), False),
