@@ -23,6 +23,7 @@ check: install  ## lint, format, types, import contracts, generated schemas
 	$(PYTHON) -m mypy
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	$(PYTHON) -m reconciler.manifests.schema --check
+	$(PYTHON) -m mqops.api.openapi --check
 
 bench: install  ## measure publishing beside its peer (ARGS='--json')
 	@exec $(PYTHON) -m benchmarks publish $(ARGS)

@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from benchmarks import publish
+from benchmarks import plan, publish
 from benchmarks.report import print_report
 
-BENCHMARKS = {"publish": publish}
+BENCHMARKS = {"plan": plan, "publish": publish}
 
 
 def main() -> int:

@@ -6,9 +6,9 @@ same way as what does not exist, and no rule here has to hide it. The rules here
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 from mqops.errors import Forbidden, NotFound, Unauthenticated
 from mqops.model import SYSTEM_TENANT, Role, StoredSpec
@@ -17,7 +17,7 @@ _REMEMBERED = 10_000
 """Credentials that were checked and are in use; beyond it they are checked again."""
 
 _DEVELOPER = "developer"
-_ALL_ROLES: frozenset[str] = frozenset({"publisher", "consumer"})
+_ALL_ROLES: frozenset[str] = frozenset(get_args(Role))
 
 
 class Principal(Protocol):
@@ -69,6 +69,12 @@ class Caller:
         """Raises ``Forbidden`` for a principal without ``role``."""
         if role not in self.roles:
             raise Forbidden(f"principal {self.principal!r} has not the role {role!r}", role=role)
+
+    def require_one_of(self, roles: Collection[Role]) -> None:
+        """Raises ``Forbidden`` for a principal with none of ``roles``."""
+        if self.roles.isdisjoint(roles):
+            wanted = ", ".join(sorted(roles))
+            raise Forbidden(f"principal {self.principal!r} has none of the roles {wanted}", roles=sorted(roles))
 
     def require_producer(self, topic: StoredSpec) -> None:
         """Raises ``Forbidden`` unless the caller may publish to a topic of its tenant."""

@@ -5,6 +5,8 @@ here and nowhere else, so that one meaning has one spelling and a plan shows no 
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated, Any
@@ -55,6 +57,7 @@ def format_duration(milliseconds: int) -> str:
     return f"{milliseconds // _MS[unit]}{unit}"
 
 
+@lru_cache(maxsize=1024)
 def parse_size(text: str) -> int:
     """Bytes in ``text``; raises ``InvalidValue`` naming what is accepted."""
     match = re.fullmatch(r"([0-9]{1,15})(B|KiB|MiB|GiB)", text, re.ASCII)
@@ -112,28 +115,29 @@ def _read_size(value: Any) -> Any:
     raise InvalidValue(f"{value} has no unit: {message}" if is_number else message, f"{value}B" if is_number else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Refuses what is outside of ``low`` to ``high``, both included and written as in a manifest."""
+
+    low: str
+    high: str
+    parse: Callable[[str], int]
+    spell: Callable[[int], str]
+
+    def __call__(self, value: int) -> int:
+        if not self.parse(self.low) <= value <= self.parse(self.high):
+            raise InvalidValue(f"{self.spell(value)} is outside of {self.low} to {self.high}")
+        return value
+
+
 def duration_within(low: str, high: str) -> AfterValidator:
     """Refuses a ``Duration`` outside of ``low`` to ``high``, both included and written as in a manifest."""
-    low_ms, high_ms = parse_duration(low), parse_duration(high)
-
-    def check(milliseconds: int) -> int:
-        if not low_ms <= milliseconds <= high_ms:
-            raise InvalidValue(f"{format_duration(milliseconds)} is outside of {low} to {high}")
-        return milliseconds
-
-    return AfterValidator(check)
+    return AfterValidator(Within(low, high, parse_duration, format_duration))
 
 
 def size_within(low: str, high: str) -> AfterValidator:
     """Refuses a ``Size`` outside of ``low`` to ``high``, both included and written as in a manifest."""
-    low_bytes, high_bytes = parse_size(low), parse_size(high)
-
-    def check(size_bytes: int) -> int:
-        if not low_bytes <= size_bytes <= high_bytes:
-            raise InvalidValue(f"{format_size(size_bytes)} is outside of {low} to {high}")
-        return size_bytes
-
-    return AfterValidator(check)
+    return AfterValidator(Within(low, high, parse_size, format_size))
 
 
 Duration = Annotated[

@@ -9,6 +9,10 @@ MqopsError                    code, message, details, retry_after_seconds
 ├── NotFound                  absent, or not to be seen by this tenant: the two look the same
 │   ├── TopicNotFound · QueueNotFound · SubscriptionNotFound
 ├── Conflict                  the state of the thing is in the way
+│   ├── Refused               nothing was done, to be safe: a guard, a policy, or what has moved on since it was planned
+│   ├── ManagedBySource       a Source declares it: details say where
+│   └── ChangeRefused         a guard is in the way: details say which
+├── PreconditionFailed        the thing is not in the state any more that the caller knows
 ├── QuotaExceeded             a limit is reached; details name the limit and who holds it
 ├── PublishFailed             the broker refused this message; nothing is stored
 └── BrokerNotAvailable        a store is away; nothing is stored, repeating is safe
@@ -72,8 +76,24 @@ class Conflict(MqopsError):
     code = "CONFLICT"
 
 
+class Refused(Conflict):
+    """Commands exit with 3 for it, so that a pipeline can tell a refusal from a failure."""
+
+
 class IdempotencyConflict(Conflict):
     code = "IDEMPOTENCY_CONFLICT"
+
+
+class ManagedBySource(Conflict):
+    code = "MANAGED_BY_SOURCE"
+
+
+class ChangeRefused(Conflict):
+    code = "CHANGE_REFUSED"
+
+
+class PreconditionFailed(MqopsError):
+    code = "PRECONDITION_FAILED"
 
 
 class QuotaExceeded(MqopsError):

@@ -7,6 +7,7 @@ A stored entry's id in its stream is ``<milliseconds>-<offset>``: the server's c
 partition), and the message's offset, dense and starting at 1. So one id answers both "since when" and "how many".
 """
 
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -15,10 +16,14 @@ import msgspec
 
 MAX_PARTITIONS = 1024
 
+_random = random.Random()  # noqa: S311 - ids are to be different, not secret
+"""Of our own: whoever seeds Python's, as test tools do, must not make ids repeat."""
+os.register_at_fork(after_in_child=_random.seed)
+
 
 def new_message_id(partition: int) -> bytes:
     """16 bytes of a new UUIDv7 for a message of ``partition`` (below 1024)."""
-    milliseconds, rand = time.time_ns() // 1_000_000, random.getrandbits(64)
+    milliseconds, rand = time.time_ns() // 1_000_000, _random.getrandbits(64)
     version_and_variant = 0x7 << 76 | 0b10 << 62
     value = milliseconds << 80 | version_and_variant | (rand & 0xFFF) << 64 | partition << 52 | rand >> 12
     return value.to_bytes(16, "big")

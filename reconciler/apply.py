@@ -1,6 +1,7 @@
 """Carries a plan out: Redis made ready, then the catalog, then what was deleted destroyed.
 
-1. Streams, groups and settings on Redis, for all that is created, updated or repaired. What is being deleted is closed.
+1. Streams, groups and settings on Redis, for all that is created, updated or repaired. What is being deleted is closed,
+   and stays, opened again, when messages have come in that nobody has agreed to lose.
 2. One transaction in PostgreSQL: rows and history. From here on the data plane knows.
 3. What was deleted is destroyed on Redis.
 
@@ -11,7 +12,7 @@ resource out, and whatever depends on it; the rest goes on.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from mqops.model import Identity
@@ -22,9 +23,19 @@ from reconciler.planning.plan import Plan
 from reconciler.planning.target import Step, Target, target_of
 from reconciler.state import Observed
 from reconciler.stores import Stores, provision, translated
+from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.provision import Progress
 from reconciler.stores.store import Batch, commit, note_moved
+
+DONE = {
+    Action.CREATE: "created",
+    Action.UPDATE: "updated",
+    Action.DELETE: "deleted",
+    Action.REPAIR: "repaired",
+    Action.RENAME: "renamed",
+}
+"""What to say of changes that were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +65,10 @@ class Report:
         return f"Applied revision {self.revision}: {counts}."
 
 
-_DONE = {"create": "created", "update": "updated", "delete": "deleted", "repair": "repaired", "failed": "failed"}
-
-
 def counts_text(summary: Mapping[str, int]) -> str:
     """Numbers of changes by action, and of those that ``failed``, like ``3 created, 1 failed``; empty for none."""
-    return ", ".join(f"{number} {word}" for action, word in _DONE.items() if (number := summary.get(action, 0)))
+    words = {**{action.value: DONE[action] for action in Action}, "failed": "failed"}
+    return ", ".join(f"{number} {word}" for action, word in words.items() if (number := summary.get(action, 0)))
 
 
 @dataclass(slots=True)
@@ -87,6 +96,25 @@ class _Run:
             if error is not None:
                 self.out.setdefault(step.owner, error)
                 self.unsettled.add(step.bucket)
+        self._leave_out_dependents()
+
+    def keep_what_filled_up(self) -> None:
+        """Takes out deletes that were harmless when they were planned, and would lose messages by now. What goes is
+        closed already, so nothing more comes in; what stays is opened again."""
+        deletes = [change for change in self.remaining() if change.action is Action.DELETE]
+        costs = read_costs(self.stores, self.observed, [change for change in deletes if change.cost is not None])
+        for change in deletes:
+            cost = costs.get(change.uid or "")
+            if change.cost is not None and cost is not None and cost.unfinished and not change.cost.unfinished:
+                self.out[change.identity] = (
+                    f"it held nothing unfinished when the plan was made, and {cost.unfinished} by now: plan again"
+                )
+        self._leave_out_dependents()
+        kept = [_as_repair(change) for change in deletes if change.identity in self.out]
+        steps = [*target.topic_steps(kept, self.target), *target.subscription_steps(kept, self.target)]
+        provision.run(self.stores.redis, self.stores.keys, steps, self.progress)
+
+    def _leave_out_dependents(self) -> None:
         if self.out:
             for identity, left in dependents(self.plan.changes, self.out, self.observed).items():
                 self.out[identity] = f"left out: {left.message}"
@@ -105,6 +133,7 @@ def apply(
     run.steps(target.subscription_steps)
     run.steps(lambda changes, aim: _settled(target.bucket_steps(changes, aim), run.unsettled))
     run.steps(target.close_steps)
+    run.keep_what_filled_up()
     done = run.remaining()
     failed = [(change, run.out[change.identity]) for change in plan.changes if change.identity in run.out]
     revision = None
@@ -116,6 +145,12 @@ def apply(
     failures = [Failure(change.identity, change.action.value, message) for change, message in failed]
     failures.extend(_destroy(run, done))
     return Report(revision, done, tuple(failures))
+
+
+def _as_repair(delete: Change) -> Change:
+    """Of a delete that is not made: what puts back its settings on Redis."""
+    generation = 1 if delete.before is None else delete.before.generation
+    return replace(delete, action=Action.REPAIR, generation=generation)
 
 
 def _settled(steps: Iterable[Step], unsettled: Collection[int]) -> Iterable[Step]:

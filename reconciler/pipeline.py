@@ -9,19 +9,24 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mqops.errors import ConfigurationError, Conflict
+from mqops.errors import ConfigurationError, Refused
 from mqops.model import SourceSpec
+from mqops.nearest import nearest
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.manifests.check import Checked, check
+from reconciler.manifests.check import Checked, check, check_file
 from reconciler.manifests.problem import Problem
+from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired
 from reconciler.planning.plan import Plan, plan
+from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.provenance import read_commit, read_trees
 from reconciler.state import Commit, Content, Observed
 from reconciler.stores import Stores, instance, lock, migrate, sources, translated
+from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
+from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe
 from reconciler.stores.provision import Progress
 from reconciler.stores.sources import SourceState
@@ -45,18 +50,44 @@ class ManifestsRejected(ConfigurationError):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be planned."""
+
+    checked: Checked
+    settings: Settings
+    take_over: tuple[str, ...] = ()
+    """Sources that are no more: see ``plan``."""
+    scope: Scope = EVERYTHING
+    allowed: Allowances = NOTHING_ALLOWED
+    """What the guards let through."""
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A plan, and what it was made from."""
 
-    checked: Checked
+    request: Request
     observed: Observed
     plan: Plan
+    instance: Instance | None
+    """What the stores were stamped with when they were met; ``None`` when nothing was applied to them yet."""
     holds: tuple[Hold, ...] = ()
     """What keeps sources among the manifests' from being reconciled, by their names."""
     held_back: int = 0
     """How many resources of those are declared otherwise than they are applied."""
     renewed: frozenset[str] = frozenset()
     """Sources that are reconciled from these manifests for the first time: an apply notes it, and ends their pins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a plan is carried out."""
+
+    author: Author
+    select: Callable[[Planned], Plan] = lambda planned: planned.plan
+    """What to do of it: by default all that it does not refuse."""
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+    progress: Progress = lambda _: None
 
 
 def author_of(trigger: str) -> Author:
@@ -85,94 +116,140 @@ def with_commit(checked: Checked, commit: Commit | None, directory: Path) -> Che
     return replace(checked, commit=commit, contents=contents)
 
 
-def plan_manifests(checked: Checked, settings: Settings, stores: Stores, take_over: Collection[str] = ()) -> Planned:
-    """What applying ``checked`` would do; changes nothing, neither stamps nor migrates. ``take_over`` names sources
-    that are no more: see ``plan``. What sources that are held declare is left out.
+def check_given(path: Path, data: bytes, settings: Settings) -> Checked:
+    """The same for manifests that were read from one file, or from what ``path`` stands for; of no commit."""
+    checked = check_file(path.name, data, settings)
+    if checked.problems:
+        raise ManifestsRejected(path.parent, checked.problems)
+    return checked
+
+
+def plan_manifests(request: Request, stores: Stores) -> Planned:
+    """What applying the request's manifests would do; changes nothing, neither stamps nor migrates. What sources that
+    are held declare is left out.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
-    installation's, when the database is not of this version, when a source cannot be taken over, and when there is
-    nothing declared at all; ``Conflict`` when a source that is to be taken over is held.
+    installation's, when the database is not of this version, when a source cannot be taken over, and when a target is
+    not there; ``Refused`` when there is nothing declared at all, and when a source that is to be taken over is held.
     """
-    require_ready(stores, settings)
+    checked = request.checked
+    stamp = require_same_installation(request.settings, stores)
     states = sources.read_states(stores.database)
-    holds = _holds(checked, states, take_over)
-    held = {hold.source for hold in holds}
+    holds = _holds(request, states)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in checked.resources])
-        kept = keep(checked.resources, observed, held)
-        found = plan(kept.desired, observed, checked.sources, _taken(take_over, checked, observed))
-        if held:
-            found = grounded(found, kept.desired, observed)
-            found = unrepaired(found, {hold.source for hold in holds if isinstance(hold, Suspension)})
+        taken = _taken(request.take_over, checked, observed)
+        _require_targets(request.scope, checked, observed)
+        found, held_back = _plan(request, observed, taken, holds)
+        costs = read_costs(stores, observed, found.changes)
+        found = guard(found, observed, {**checked.sources, **taken}, costs, request.allowed)
     if not checked.resources and found.refused:
-        raise ConfigurationError(
+        raise Refused(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
             "Name the directory that has the manifests"
         )
-    renewed = (name for name in checked.sources if name not in held and _is_renewed(name, checked, states.get(name)))
-    return Planned(checked, observed, found, holds, kept.held_back, frozenset(renewed))
+    return Planned(request, observed, found, stamp, holds, held_back, _renewed(request, states, holds))
 
 
-def apply_manifests(
-    checked: Checked,
-    settings: Settings,
-    stores: Stores,
-    author: Author,
-    *,
-    take_over: Collection[str] = (),
-    select: Callable[[Planned], Plan] = lambda planned: planned.plan,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-    progress: Progress = lambda _: None,
-) -> tuple[Planned, Report]:
-    """Applies ``checked``: plans under the sources' locks and does what ``select`` takes from the plan, by default all
-    that it does not refuse.
+def _plan(
+    request: Request, observed: Observed, taken: Mapping[str, SourceSpec], holds: Collection[Hold]
+) -> tuple[Plan, int]:
+    """The plan before its guards, and how many resources are held back."""
+    checked, held = request.checked, {hold.source for hold in holds}
+    kept = keep(checked.resources, observed, held)
+    found = plan(kept.desired, observed, checked.sources, taken, request.scope)
+    if held:
+        found = grounded(found, kept.desired, observed)
+        found = unrepaired(found, {hold.source for hold in holds if isinstance(hold, Suspension)})
+    return found, kept.held_back
+
+
+def apply_manifests(request: Request, stores: Stores, execution: Execution) -> tuple[Planned, Report]:
+    """Applies the request's manifests: plans under the sources' locks and does what ``execution`` selects, which is
+    the plan that is returned.
 
     Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
     """
-    establish(stores, settings)
-    author = replace(author, commit=checked.commit)
-    with lock.hold(stores.database, {*checked.sources, *take_over}, author, lock_timeout_seconds):
-        planned = plan_manifests(checked, settings, stores, take_over)
-        selected = select(planned)
+    author, owners = replace(execution.author, commit=request.checked.commit), _owners(request)
+    with translated():
+        _require_migrated(stores)
+    with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
+        planned = plan_manifests(request, stores)
+        selected = execution.select(planned)
+        establish(stores, request.settings)  # not before: what is refused as a whole leaves empty stores empty
         # Before anything is changed: a rollback of what fails half-way is from these manifests, too.
         if planned.renewed:
-            renewed = {name: checked.contents[name] for name in sorted(planned.renewed)}
-            sources.note_reconciled(stores.database, renewed, checked.commit)
-        return planned, apply(selected, planned.observed, stores, author, progress)
+            renewed = {name: request.checked.contents[name] for name in sorted(planned.renewed)}
+            sources.note_reconciled(stores.database, renewed, request.checked.commit)
+        report = apply(selected, planned.observed, stores, author, execution.progress)
+        return replace(planned, plan=selected), report
 
 
-def exactly(approved: Plan) -> Callable[[Planned], Plan]:
-    """Selects ``approved``; raises ``Conflict`` when that is not what would be done any more."""
+def _owners(request: Request) -> set[str]:
+    return {*request.checked.sources, *request.take_over}
 
-    def select(planned: Planned) -> Plan:
-        require_same(approved, planned.plan, planned.holds)
-        return planned.plan
 
-    return select
+def _require_targets(scope: Scope, checked: Checked, observed: Observed) -> None:
+    if not scope.targets:
+        return
+    known = {*observed.applied, *(resource.identity for resource in checked.resources)}
+    for target in sorted(scope.targets - known):
+        likely = nearest(str(target), map(str, known))
+        hint = f"did you mean {likely}?" if likely else "name what is declared or applied"
+        raise ConfigurationError(f"there is no {target}, neither in the manifests nor applied: {hint}")
+
+
+def exactly(approved: Plan, select: Callable[[Planned], Plan]) -> Callable[[Planned], Plan]:
+    """Selects like ``select``, which chose ``approved`` before; raises ``Refused`` when it chooses otherwise now."""
+
+    def selected(planned: Planned) -> Plan:
+        found = select(planned)
+        require_same(approved, found, planned.holds)
+        return found
+
+    return selected
+
+
+def require_same_installation(settings: Settings, stores: Stores) -> instance.Instance | None:
+    """What the stores are stamped with. Raises ``ConfigurationError`` when they are another installation's, or the
+    database is not of this version."""
+    with translated():
+        _require_migrated(stores)
+        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
+        return instance.agree(*stamps, settings.environment)
 
 
 def require_same(approved: Plan, found: Plan, holds: Sequence[Hold] = ()) -> None:
-    """Raises ``Conflict`` when ``found`` would do something else than ``approved``; ``holds`` may be why."""
+    """Raises ``Refused`` when ``found`` would do something else than ``approved``; ``holds`` may be why."""
     if _deeds(found) != _deeds(approved):
         held = "".join(f"\n{hold}" for hold in holds)
-        raise Conflict(f"what is applied has changed since the plan was shown: plan again{held}")
+        raise Refused(f"what is applied has changed since the plan was shown: plan again{held}")
 
 
 def _deeds(found: Plan) -> tuple[object, ...]:
     return found.changes, found.refused, found.leftovers
 
 
-def _holds(checked: Checked, states: Mapping[str, SourceState], take_over: Collection[str]) -> tuple[Hold, ...]:
-    """Raises ``Conflict`` when something of ``take_over`` is held: it can only be taken over as a whole."""
+def _holds(request: Request, states: Mapping[str, SourceState]) -> tuple[Hold, ...]:
+    """Raises ``Refused`` when something that is to be taken over is held: it can only be taken over as a whole."""
+    contents = request.checked.contents
     found = {
         name: hold
-        for name in sorted({*checked.sources, *take_over})
-        if name in states and (hold := states[name].hold(checked.contents.get(name, _UNKNOWN))) is not None
+        for name in sorted(_owners(request))
+        if name in states and (hold := states[name].hold(contents.get(name, _UNKNOWN))) is not None
     }
-    for name in take_over:
+    for name in request.take_over:
         if name in found:
-            raise Conflict(str(found[name]))
+            raise Refused(str(found[name]))
     return tuple(found.values())
+
+
+def _renewed(request: Request, states: Mapping[str, SourceState], holds: Collection[Hold]) -> frozenset[str]:
+    if request.scope.is_refresh_only:  # what the manifests say is not applied
+        return frozenset()
+    checked, held = request.checked, {hold.source for hold in holds}
+    renewed = (name for name in checked.sources if name not in held and _is_renewed(name, checked, states.get(name)))
+    return frozenset(renewed)
 
 
 def _is_renewed(name: str, checked: Checked, state: SourceState | None) -> bool:
@@ -192,18 +269,9 @@ def _taken(names: Collection[str], checked: Checked, observed: Observed) -> dict
     return {name: SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True) for name in names}
 
 
-def require_ready(stores: Stores, settings: Settings) -> None:
-    """Raises ``ConfigurationError`` when the stores are another installation's, or not of this version."""
-    with translated():
-        _require_migrated(stores)
-        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
-        instance.agree(*stamps, settings.environment)
-
-
 def establish(stores: Stores, settings: Settings) -> None:
-    """Like ``require_ready``, and stamps stores that have no stamp."""
+    """Stamps stores that have no stamp. Raises ``ConfigurationError`` when they are another installation's."""
     with translated():
-        _require_migrated(stores)
         instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
 
 

@@ -16,13 +16,13 @@ _PATIENCE_SECONDS = 10.0
 _OF_HOOKS = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"})
 
 
-def read_commit(directory: Path) -> Commit | None:
-    """The latest commit that touched ``directory``; ``None`` when it is in no checkout, no commit has anything of it,
-    or there is no git that would tell."""
-    commit_id = _ask(directory, "log", "-1", "--format=%H", "--", ".")
+def read_commit(directory: Path, name: str = ".") -> Commit | None:
+    """The latest commit that touched ``directory``, or what is called ``name`` there; ``None`` when it is in no
+    checkout, no commit has anything of it, or there is no git that would tell."""
+    commit_id = _ask(directory, "log", "-1", "--format=%H", "--", name)
     if not commit_id:
         return None
-    status = _ask(directory, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
+    status = _ask(directory, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", name)
     lines = (status or "").splitlines()
     about = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     return Commit(

@@ -7,30 +7,43 @@ the same rollback run again finishes it.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from mqops.errors import ConfigurationError, Conflict
+from mqops.errors import ConfigurationError, Refused
 from mqops.model import Identity, SourceSpec
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, establish, require_ready
+from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, establish, require_same_installation
+from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import grounded
 from reconciler.planning.plan import Plan, plan
 from reconciler.state import Applied, Observed, Resource
 from reconciler.stores import Stores, lock, revisions, sources
+from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.observe import observe
-from reconciler.stores.provision import Progress
 
 _API = "api"
 """Owns what the management API declares: no manifests could undo a rollback of it, nor follow one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rollback:
-    """What going back would do."""
+class Wanted:
+    """Where to go back to."""
 
     revision: int
     sources: tuple[str, ...]
+    """Without any: all that had something then."""
+    settings: Settings
+    allowed: Allowances = NOTHING_ALLOWED
+    """What the guards let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """What going back would do."""
+
+    wanted: Wanted
+    """With the sources that it is about."""
     observed: Observed
     plan: Plan
 
@@ -40,49 +53,51 @@ class Rollback:
         return bool(self.plan.changes) or not self.plan.refused
 
 
-def plan_rollback(revision: int, names: Collection[str], settings: Settings, stores: Stores) -> Rollback:
-    """What would bring the sources ``names`` (without any: all that had something then) back to ``revision``.
+def plan_rollback(wanted: Wanted, stores: Stores) -> Rollback:
+    """What would bring the sources back to the revision.
 
-    Raises ``ConfigurationError`` when there is no such revision or source, or a source had nothing then; ``Conflict``
+    Raises ``ConfigurationError`` when there is no such revision or source, or a source had nothing then; ``Refused``
     when a source is suspended; ``BrokerNotAvailable`` when a store is away.
     """
-    require_ready(stores, settings)
-    revisions.read_revision(stores.database, revision)
-    past = revisions.read_state(stores.database, revision)
-    sources.require_known(stores.database, names)
-    chosen = _chosen(revision, names, past)
+    require_same_installation(wanted.settings, stores)
+    revisions.read_revision(stores.database, wanted.revision)
+    past = revisions.read_state(stores.database, wanted.revision)
+    sources.require_known(stores.database, wanted.sources)
+    chosen = _chosen(wanted.revision, wanted.sources, past)
     _refuse_suspended(chosen, stores)
     desired = tuple(resource for resource in past if resource.managed_by in chosen)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in desired])
         specs = {name: _spec(name, desired, observed.applied) for name in chosen}
         found = grounded(plan(desired, observed, specs), desired, observed)
-    return Rollback(revision, chosen, observed, found)
+        costs = read_costs(stores, observed, found.changes)
+        found = guard(found, observed, specs, costs, wanted.allowed)
+    return Rollback(replace(wanted, sources=chosen), observed, found)
 
 
 def roll_back(
-    wanted: Rollback,
-    settings: Settings,
+    found: Rollback,
     stores: Stores,
     author: Author,
     *,
     select: Callable[[Rollback], Plan] = lambda planned: planned.plan,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-    progress: Progress = lambda _: None,
 ) -> tuple[Rollback, Report]:
-    """Goes back to the revision and sources of ``wanted``: plans anew under their locks, pins them, and does what
-    ``select`` takes from the plan. When all of it is refused, nothing is pinned.
+    """Goes back to where ``found`` does: plans anew under the sources' locks, pins them, and does what ``select`` takes
+    from the plan. When all of it is refused, nothing is pinned.
 
     Raises like ``plan_rollback``; and ``Conflict`` when an apply holds a lock for too long.
     """
-    establish(stores, settings)
+    wanted = found.wanted
+    require_same_installation(wanted.settings, stores)
     author = replace(author, note=f"to revision {wanted.revision}")
     with lock.hold(stores.database, wanted.sources, author, lock_timeout_seconds):
-        planned = plan_rollback(wanted.revision, wanted.sources, settings, stores)
+        planned = plan_rollback(wanted, stores)
         selected = select(planned)
+        establish(stores, wanted.settings)
         if planned.is_going:
-            sources.pin(stores.database, planned.sources, author.actor, planned.revision)
-        return planned, apply(selected, planned.observed, stores, author, progress)
+            sources.pin(stores.database, wanted.sources, author.actor, wanted.revision)
+        return planned, apply(selected, planned.observed, stores, author)
 
 
 def _chosen(revision: int, names: Collection[str], past: Collection[Resource]) -> tuple[str, ...]:
@@ -103,7 +118,7 @@ def _refuse_suspended(names: Collection[str], stores: Stores) -> None:
     suspended = [states[name].suspension for name in names if name in states]
     told = [str(suspension) for suspension in suspended if suspension is not None]
     if told:
-        raise Conflict("\n".join(told))
+        raise Refused("\n".join(told))
 
 
 def _spec(name: str, past: Collection[Resource], applied: Mapping[Identity, Applied]) -> SourceSpec:

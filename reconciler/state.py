@@ -16,13 +16,14 @@ _SHORT_DIGITS = 10
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where in the manifests something stands; ``file`` is relative to the directory that was loaded."""
+    """Where in the manifests something stands. ``file`` is relative to the directory that was loaded; it is empty for
+    what the management API declared."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.file else "the management API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,15 @@ class Resource:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     managed_by: str
-    """The Source's name."""
+    """The Source's name, or ``api``."""
     origin: Origin
     """Of an implied resource: where its parent stands."""
     implied_by: Identity | None = None
     """The resource that brought this one along: a queue its subscription, a subscription its dead-letter topic."""
     references: tuple[Identity, ...] = ()
     """What must be there before this can be: its tenant, handler, topic, dead-letter topic."""
+    renamed_from: str | None = None
+    """What its manifest says it was called. Where it is applied under its name, this says nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,21 @@ class LiveSubscription:
     uid: str
     bucket: int
     meta: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a topic, queue or subscription holds, and its deletion would take along."""
+
+    messages: int
+    """Stored, finished or not; of a subscription none are its own."""
+    unfinished: int
+    """Not yet handled by every subscription: undelivered, leased or waiting to be tried again. A topic's messages that
+    nobody subscribes to, and dead letters, are unfinished as long as they are there."""
+    in_flight: int
+    """Leased to consumers right now."""
+    readers: int
+    """Subscriptions that read it; of a subscription none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from mqops.errors import ConfigurationError, Conflict
 from mqops.settings import Settings
-from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, require_ready
+from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, require_same_installation
 from reconciler.planning.holds import Hold
 from reconciler.stores import Stores, lock, sources
 from reconciler.stores.history import Author
@@ -26,7 +26,7 @@ def suspend(act: Act, reason: str, settings: Settings, stores: Stores) -> None:
     Raises ``ConfigurationError`` when there is no such source; ``Conflict`` when it is suspended already, and when an
     apply holds its lock for too long; ``BrokerNotAvailable`` when a store is away.
     """
-    require_ready(stores, settings)
+    require_same_installation(settings, stores)
     sources.require_known(stores.database, [act.source])
     with lock.hold(stores.database, [act.source], act.author, act.lock_timeout_seconds):
         state = sources.read_states(stores.database).get(act.source)
@@ -40,7 +40,7 @@ def resume(act: Act, settings: Settings, stores: Stores) -> tuple[Hold, ...]:
 
     Raises like ``suspend``; and ``ConfigurationError`` when there is neither.
     """
-    require_ready(stores, settings)
+    require_same_installation(settings, stores)
     sources.require_known(stores.database, [act.source])
     with lock.hold(stores.database, [act.source], act.author, act.lock_timeout_seconds):
         state = sources.read_states(stores.database).get(act.source)

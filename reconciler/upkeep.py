@@ -13,11 +13,13 @@ from pathlib import Path
 
 from mqops.errors import ConfigurationError, MqopsError
 from mqops.settings import Settings
-from reconciler.apply import Report
+from reconciler.apply import DONE, Report
 from reconciler.manifests.check import Checked
 from reconciler.pipeline import (
+    Execution,
     ManifestsRejected,
     Planned,
+    Request,
     apply_manifests,
     author_of,
     check_manifests,
@@ -26,7 +28,7 @@ from reconciler.pipeline import (
 )
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, hold_back
-from reconciler.planning.render import value_text
+from reconciler.planning.render import named, value_text
 from reconciler.provenance import read_commit
 from reconciler.stores import Stores
 
@@ -48,8 +50,6 @@ class Verdict(Enum):
 
 _NAMED = 20
 """So many changes of an apply are named; a log is no place for thousands."""
-
-_DONE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted", Action.REPAIR: "repaired"}
 
 
 @dataclass(slots=True)
@@ -86,6 +86,11 @@ class Upkeep:
             return Verdict.UNFINISHED
         return Verdict.STUCK if self._told else Verdict.SETTLED
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last look did all that could be done, and a refused change is what is left."""
+        return "refused" in self._told and not self._told.keys() & {"manifests", "stores", "failures"}
+
     def is_behind(self) -> bool:
         """Whether the manifests are others than those last found good."""
         return fingerprint(self.directory) != self._seen
@@ -115,7 +120,8 @@ class Upkeep:
 
     def _keep(self, checked: Checked, stores: Stores) -> bool:
         """Whether all was done that this may do by itself."""
-        planned = plan_manifests(checked, self.settings, stores)
+        request = Request(checked, self.settings)
+        planned = plan_manifests(request, stores)
         self._tell_holds(planned)
         done, held = self._select(planned)
         self._tell_held(held)
@@ -126,11 +132,11 @@ class Upkeep:
             return True
         is_repair = bool(done.changes) and all(change.action is Action.REPAIR for change in done.changes)
         author = author_of("repair" if is_repair else "watch")
-        _, report = apply_manifests(checked, self.settings, stores, author, select=self._selected)
+        _, report = apply_manifests(request, stores, Execution(author, self._selected))
         return self._tell_report(report)
 
     def _select(self, planned: Planned) -> tuple[Plan, tuple[Change, ...]]:
-        sources = planned.checked.sources
+        sources = planned.request.checked.sources
         return hold_back(planned.plan, planned.observed, sources, is_declared_anew=self._is_declared_anew)
 
     def _selected(self, planned: Planned) -> Plan:
@@ -139,7 +145,7 @@ class Upkeep:
     def _tell_report(self, report: Report) -> bool:
         if report.done:
             for change in report.done[:_NAMED]:
-                self.say(f"{_DONE[change.action]} {described(change)}")
+                self.say(f"{DONE[change.action]} {described(change)}")
             if len(report.done) > _NAMED:
                 self.say(f"and {len(report.done) - _NAMED} more")
             self.say(report.summary)
@@ -209,4 +215,4 @@ def described(change: Change) -> str:
     """A change in one line."""
     fields = ", ".join(f"{it.path} {value_text(it.before)} → {value_text(it.after)}" for it in change.fields)
     reason = change.reason.value.replace("_", " ")
-    return f"{change.identity}: {reason}{f' ({fields})' if fields else ''}"
+    return f"{named(change)}: {reason}{f' ({fields})' if fields else ''}"

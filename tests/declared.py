@@ -58,6 +58,11 @@ def labelled(resource: Resource, **labels: str) -> Resource:
     return replace(resource, labels=labels)
 
 
+def renamed(resource: Resource, former: str) -> Resource:
+    """``resource`` as it says that it was called ``former``."""
+    return replace(resource, renamed_from=former)
+
+
 def respecified(resource: Resource, **changes: Any) -> Resource:
     """``resource`` with some fields of its spec changed."""
     return replace(resource, spec={**resource.spec, **changes})
@@ -91,7 +96,7 @@ def observed(resources: Iterable[Resource] = (), revision: int = 1) -> Observed:
 
 def _live_topic(row: Applied, placement: Placement) -> LiveTopic:
     bucket = placement.buckets[row.resource.identity.tenant]
-    meta = {**topic_meta(row.resource), "min_generation": "1"}
+    meta = {**topic_meta(row.resource, placement.closing), "min_generation": "1"}
     return LiveTopic(row.uid, bucket, meta, {partition: {} for partition in range(int(meta["partitions"]))})
 
 

@@ -48,6 +48,27 @@ def take(redis_url: str, lane: Lane, count: int) -> list[bytes]:
     return _with_streams(redis_url, receive)
 
 
+def lease(redis_url: str, lane: Lane, count: int) -> list[Claim]:
+    """Fetches up to ``count`` messages and keeps them."""
+
+    async def receive(streams: Streams) -> list[Claim]:
+        fetched = await streams.fetch(lane, consumer="pull", count=count, lease_ms=60_000)
+        return [Claim(delivery.position, delivery.token) for delivery in fetched.deliveries]
+
+    return _with_streams(redis_url, receive)
+
+
+def settle(redis_url: str, lane: Lane, claims: Sequence[Claim], reason: str | None = None) -> list[bool]:
+    """Whether each was still held: acknowledged, or with a ``reason`` dead-lettered."""
+
+    async def send(streams: Streams) -> list[bool]:
+        if reason is not None:
+            return await streams.dead_letter(lane, claims, reason, "")
+        return await streams.ack(lane, claims)
+
+    return _with_streams(redis_url, send)
+
+
 def _with_streams(redis_url: str, do: Callable[[Streams], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         streams = Streams.open(redis_url, Keyspace(), INSTALLATION, name="test")

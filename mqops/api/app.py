@@ -1,5 +1,6 @@
 """The route table: what the data plane answers to, and what each route is made of."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import falcon.asgi
@@ -9,6 +10,12 @@ from mqops.api.directory import Directory
 from mqops.api.edge import Request
 from mqops.api.errors import answer_errors
 from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
+from mqops.api.management.configuration import Changes, Configuration
+from mqops.api.management.inventory import Inventory
+from mqops.api.management.operate import Purge, SetState
+from mqops.api.management.read import Collection, Member
+from mqops.api.management.write import WritableCollection, WritableMember, Writing
+from mqops.api.openapi.serve import OpenApi
 from mqops.api.peek import Peek
 from mqops.api.publish import Publish, PublishRoute
 from mqops.api.publisher import Publisher
@@ -16,6 +23,7 @@ from mqops.api.pull import Pull
 from mqops.api.puller import Puller
 from mqops.api.settle import Ack, Nack
 from mqops.catalog import CatalogFeed
+from mqops.model import KINDS
 from mqops.settings import Settings
 from mqops.streams import Streams
 
@@ -28,17 +36,26 @@ class App(falcon.asgi.App):  # type: ignore[type-arg]
     direct_publish: Publish
 
 
-def create_app(
-    streams: Streams, feed: CatalogFeed, monitor: HealthMonitor, settings: Settings, lifespan: Any = None
-) -> App:
-    """The ASGI application over parts that ``lifespan`` (a middleware with ``process_startup`` and
-    ``process_shutdown``) starts and stops."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application is made over; whoever makes it starts and stops them."""
+
+    streams: Streams
+    feed: CatalogFeed
+    monitor: HealthMonitor
+    configuration: Configuration
+
+
+def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
+    """The ASGI application. ``lifespan`` is a middleware with ``process_startup`` and ``process_shutdown``, which
+    starts and stops ``parts``."""
+    streams, feed = parts.streams, parts.feed
     access = Access(lambda: feed.current, settings.development_credential)
     directory = Directory(lambda: feed.current)
     publish = Publish(access, Publisher(streams, feed, directory), feed)
     puller = Puller(streams)
     batch_size = min(DEFAULT_PULL, settings.message_batch_size)
-    health = HealthReport(monitor, access)
+    health = HealthReport(parts.monitor, access)
 
     app = App(middleware=[lifespan] if lifespan is not None else None, request_type=Request)
     app.direct_publish = publish
@@ -58,8 +75,28 @@ def create_app(
 
     app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
 
+    _add_management(app, access, parts)
+
     app.add_route("/health", health)
     app.add_route("/api/v1/mq/health", health)
     app.add_route("/livez", Live())
-    app.add_route("/readyz", Ready(monitor))
+    app.add_route("/openapi.json", OpenApi())
+    app.add_route("/readyz", Ready(parts.monitor))
     return app
+
+
+def _add_management(app: App, access: Access, parts: Parts) -> None:
+    feed = parts.feed
+    inventory = Inventory(feed)
+    writing = Writing(access, Changes(parts.configuration), feed)
+    app.add_route("/api/v1/mq/queues/{name}/purge", Purge(access, inventory, parts.streams))
+    app.add_route("/api/v1/mq/subscriptions/{name}/pause", SetState("paused", access, inventory, writing))
+    app.add_route("/api/v1/mq/subscriptions/{name}/resume", SetState("active", access, inventory, writing))
+    for kind in KINDS.values():
+        collection, member = f"/api/v1/mq/{kind.plural}", f"/api/v1/mq/{kind.plural}/{{name}}"
+        if kind.name == "Source":  # no API widens what a source may do
+            app.add_route(collection, Collection(kind, access, inventory))
+            app.add_route(member, Member(kind, access, inventory))
+        else:
+            app.add_route(collection, WritableCollection(kind, access, inventory, writing))
+            app.add_route(member, WritableMember(kind, access, inventory, writing))

@@ -21,11 +21,11 @@ _LEASE_MS = 30_000
 """Only where a subscription was applied without its defaults."""
 
 
-class _PullBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class PullBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     max_messages: int | None = None
 
 
-_decoder = msgspec.json.Decoder(_PullBody)
+_decoder = msgspec.json.Decoder(PullBody)
 
 
 class Pull:
@@ -49,7 +49,7 @@ class Pull:
         write_json(resp, {"messages": [_json(subscription, topic, delivery, lease_until) for delivery in deliveries]})
 
     def _wanted(self, data: bytes) -> int:
-        body = decode(_decoder, data) if data.strip() else _PullBody()
+        body = decode(_decoder, data) if data.strip() else PullBody()
         if body.max_messages is None:
             return self._batch_size
         if not 1 <= body.max_messages <= MAX_MESSAGES:

@@ -27,11 +27,11 @@ Held = list[tuple[int, HandOut]]
 """Hand-outs of one partition, each with its place in the request."""
 
 
-class _SettleBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class SettleBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     ack_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_ACK_IDS)]
 
 
-_decoder = msgspec.json.Decoder(_SettleBody)
+_decoder = msgspec.json.Decoder(SettleBody)
 
 
 class Settle(ABC):

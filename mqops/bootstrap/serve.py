@@ -23,9 +23,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
-from mqops.api.app import create_app
+from mqops.api.app import Parts, create_app
 from mqops.api.direct import DirectProtocol
 from mqops.api.health import HealthMonitor
+from mqops.bootstrap.configuration import ReconciledConfiguration
 from mqops.bootstrap.control import refuse_unsafe_stores
 from mqops.bootstrap.installation import SNAPSHOT, find_instance
 from mqops.catalog import CatalogFeed
@@ -120,7 +121,8 @@ def create_service(settings: Settings, installation: str, master: int | None = N
     feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / SNAPSHOT)
     monitor = HealthMonitor(streams, feed, settings.health_check_interval_seconds)
     sweeper = Sweeper(streams, _partitions(feed), settings.health_check_interval_seconds)
-    return create_app(streams, feed, monitor, settings, _Life(streams, feed, monitor, sweeper, master))
+    parts = Parts(streams, feed, monitor, ReconciledConfiguration(settings))
+    return create_app(parts, settings, _Life(streams, feed, monitor, sweeper, master))
 
 
 def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]]]:

@@ -22,6 +22,14 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     implied_by: str | None
     spec: str
     """JSON text, complete: defaults are filled in."""
+    labels: str = "{}"
+    """JSON text, as ``annotations``."""
+    annotations: str = "{}"
+    managed_by: str = ""
+    """The Source that it belongs to, or ``api``."""
+    created_ms: int = 0
+    """Milliseconds since 1970, as ``updated_ms``."""
+    updated_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,8 +258,10 @@ class CatalogFeed:
 async def _read_rows(cursor: AsyncCursor[TupleRow]) -> list[Row]:
     rows: list[Row] = []
     while slice_ := await cursor.fetchmany(_ROWS_AT_ONCE):
-        for uid, kind, tenant, name, *rest in slice_:
-            rows.append(Row(uid, intern(kind), intern(tenant), name, *rest))
+        for uid, kind, tenant, *rest, labels, annotations, managed_by, created_ms, updated_ms in slice_:
+            few_differ = (intern(labels), intern(annotations), intern(managed_by))
+            values = (uid, intern(kind), intern(tenant), *rest, *few_differ, created_ms, updated_ms)
+            rows.append(Row(*values))
         await asyncio.sleep(0)
     return rows
 

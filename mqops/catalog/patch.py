@@ -120,7 +120,9 @@ class _Draft:
         spec = self._specs.pop(uid, None)
         named = (row.tenant, row.name)
         if row.kind == "Tenant":
-            self._tenants.pop(row.name, None)
+            tenant = self._tenants.get(row.name)
+            if tenant is not None and tenant.uid == uid:  # else a renamed one has the name by now
+                del self._tenants[row.name]
             self._unlinked_tenants.add(row.name)
         elif row.kind in ("Topic", "Queue"):
             self._drop_topic(uid)

@@ -20,7 +20,7 @@ from mqops.catalog.entries import Row
 from mqops.errors import ConfigurationError
 
 _MAGIC = "mqops-catalog"
-_VERSION = "1"
+_VERSION = "2"
 _HEADER_BYTES = 192
 _ROWS_AT_ONCE = 500
 

@@ -7,10 +7,14 @@ import typer
 
 from mqops import __version__
 from mqops.cli import (
+    completion,
     credentials,
+    diff,
     doctor,
+    explain,
     history,
     hold,
+    init,
     inspect,
     listen,
     messages,
@@ -23,13 +27,18 @@ from mqops.cli import (
     validate,
     work,
 )
-from mqops.errors import ConfigurationError, MqopsError
+from mqops.cli.exit_codes import ERROR, REFUSED
+from mqops.cli.failure import print_error
+from mqops.errors import ConfigurationError, MqopsError, Refused
 
 # In the order in which --help lists them.
 _COMMANDS = (
     up,
+    init,
     validate,
+    explain,
     plan,
+    diff,
     inspect,
     history,
     rollback,
@@ -42,6 +51,7 @@ _COMMANDS = (
     reconcile,
     migrate,
     doctor,
+    completion,
 )
 
 app = typer.Typer(
@@ -74,10 +84,9 @@ for command in _COMMANDS:
 
 
 def main() -> None:
-    """Entry point of the console script. Exit codes: 0 done, 1 error, 2 wrong usage."""
+    """Entry point of the console script. Its exit codes are in ``exit_codes``; typer's for wrong usage is 2."""
     try:
-        app()
+        app(prog_name=app.info.name)  # also as `python -m mqops.cli`: completion goes by the name
     except (ConfigurationError, MqopsError) as error:
-        message = error.message if isinstance(error, MqopsError) else str(error)
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(1)
+        print_error(error)
+        sys.exit(REFUSED if isinstance(error, Refused) else ERROR)

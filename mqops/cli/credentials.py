@@ -17,6 +17,13 @@ class RoleName(StrEnum):
 
     PUBLISHER = "publisher"
     CONSUMER = "consumer"
+    VIEWER = "viewer"
+    PLANNER = "planner"
+    DEPLOYER = "deployer"
+    ADMIN = "admin"
+
+
+_WITHOUT_ROLES = (RoleName.PUBLISHER, RoleName.CONSUMER)
 
 
 KEY_PREFIX = "mqk_"
@@ -40,7 +47,7 @@ def create(
     principal: Annotated[str, typer.Argument(help="Who signs in: the name that topics list as producer or consumer.")],
     role: Annotated[
         list[RoleName] | None,
-        typer.Option("--role", help="What the key may be used for; repeat for both. Without it, both."),
+        typer.Option("--role", help="What the key may be used for; repeatable. Without it, publisher and consumer."),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The Credential's name. Without it, PRINCIPAL.")] = None,
     expires_in: Annotated[
@@ -63,7 +70,7 @@ def create(
         "metadata": {"tenant": tenant, "name": name or principal},
         "spec": {
             "principal": principal,
-            "roles": [each.value for each in dict.fromkeys(role or RoleName)],
+            "roles": [each.value for each in dict.fromkeys(role or _WITHOUT_ROLES)],
             "keys": [entry],
         },
     }

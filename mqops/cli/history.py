@@ -39,13 +39,13 @@ def history(
     if context.invoked_subcommand is not None:
         return
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import require_ready
+    from reconciler.pipeline import require_same_installation
     from reconciler.stores.revisions import read_revisions
     from reconciler.stores.sources import require_known
 
     settings = current_settings()
     with open_stores(settings) as stores:
-        require_ready(stores, settings)
+        require_same_installation(settings, stores)
         found = read_revisions(stores.database, limit + 1, before, source)  # one more tells whether there are more
         if source is not None and not found:
             require_known(stores.database, [source])
@@ -68,12 +68,12 @@ def show(
 ) -> None:
     """Show each change of a revision, with its fields before and after, and why some failed."""
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import require_ready
+    from reconciler.pipeline import require_same_installation
     from reconciler.stores.revisions import read_changes, read_revision
 
     settings = current_settings()
     with open_stores(settings) as stores:
-        require_ready(stores, settings)
+        require_same_installation(settings, stores)
         found = read_revision(stores.database, revision)
         changes = read_changes(stores.database, revision)
     if output == "json":
@@ -85,7 +85,8 @@ def show(
 
 
 def _print_revisions(revisions: "Sequence[Revision]") -> None:
-    from mqops.cli.shown import moment_text, print_table
+    from mqops.cli.shown import moment_text
+    from mqops.cli.tables import print_table
     from reconciler.manifests.problem import printable
 
     if not revisions:
@@ -107,7 +108,8 @@ def _print_revisions(revisions: "Sequence[Revision]") -> None:
 
 
 def _print_revision(revision: "Revision") -> None:
-    from mqops.cli.shown import moment_text, print_line, print_pairs
+    from mqops.cli.shown import moment_text
+    from mqops.cli.tables import print_line, print_pairs
 
     print_line(f"Revision {revision.number}", "bold")
     facts = {
@@ -121,8 +123,9 @@ def _print_revision(revision: "Revision") -> None:
 
 
 def _print_changes(changes: "Sequence[Recorded]") -> None:
-    from mqops.cli.plan import STYLES
-    from mqops.cli.shown import heading, print_line
+    from mqops.cli.plan_shown import STYLES
+    from mqops.cli.shown import heading
+    from mqops.cli.tables import print_line
     from reconciler.manifests.problem import printable
     from reconciler.planning.render import change_lines
 

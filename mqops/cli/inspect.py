@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mqops.cli.kinds import KindArgument, chosen_kind
+from mqops.cli.named import identity_called, labels_of
 from mqops.errors import ConfigurationError
-from mqops.model import KINDS, Identity, Kind
-from mqops.nearest import nearest
 
 if TYPE_CHECKING:
     from reconciler.state import Applied
 
-KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="Like topic or topics.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
 
 
@@ -39,9 +38,9 @@ def get(
     from mqops.cli.sources import print_sources, read_sources
     from reconciler.stores.inventory import read_items
 
-    chosen = _kind(kind)
-    wanted = None if name is None else _identity(chosen, name, tenant)
-    labels = _labels(selector)
+    chosen = chosen_kind(kind)
+    wanted = None if name is None else identity_called(chosen, name, tenant)
+    labels = labels_of(selector)
 
     def is_chosen(applied: "Applied") -> bool:
         identity = applied.resource.identity
@@ -77,8 +76,8 @@ def describe(
     from mqops.cli.sources import print_source, read_source
     from reconciler.stores.inventory import read_details
 
-    chosen = _kind(kind)
-    identity = _identity(chosen, name, tenant)
+    chosen = chosen_kind(kind)
+    identity = identity_called(chosen, name, tenant)
     with open_stores(current_settings()) as stores:
         details = read_details(stores, identity)
         source = read_source(stores, name, details) if chosen.name == "Source" else None
@@ -91,41 +90,3 @@ def describe(
         typer.echo(json.dumps(details_json(details), indent=2, ensure_ascii=False))
     else:
         print_details(details)
-
-
-def _kind(text: str) -> Kind:
-    """The kind called ``text``: ``topic``, ``Topic``, ``topics``, or the beginning of just one kind's name."""
-    kinds = list(KINDS.values())
-    names = {spelling.lower(): kind for kind in kinds for spelling in (kind.name, kind.plural)}
-    begun = [kind for kind in kinds if text and kind.plural.startswith(text.lower())]
-    found = names.get(text.lower()) or (begun[0] if len(begun) == 1 else None)
-    if found is None:
-        likely = nearest(text, names)
-        hint = f"did you mean {likely}?" if likely else f"there are {', '.join(kind.plural for kind in kinds)}"
-        raise ConfigurationError(f"there is no kind {text!r}: {hint}")
-    return found
-
-
-def _identity(kind: Kind, text: str, tenant: str | None) -> Identity:
-    """``tenant/name``; ``name`` alone with ``--tenant``, or of a kind without tenants."""
-    owner, separator, name = text.rpartition("/")
-    if not kind.has_tenant:
-        if separator:
-            raise ConfigurationError(f"{kind.plural} belong to no tenant: write the name alone")
-        return Identity(kind.name, "", text)
-    if separator and tenant is not None and tenant != owner:
-        raise ConfigurationError(f"{text!r} and --tenant {tenant} name two tenants")
-    owner = owner or tenant or ""
-    if not owner:
-        raise ConfigurationError(f"whose {kind.name} {text!r}? Write TENANT/{text}, or add --tenant")
-    return Identity(kind.name, owner, name)
-
-
-def _labels(selector: str | None) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for part in filter(None, (selector or "").split(",")):
-        key, separator, value = part.partition("=")
-        if not separator or not key:
-            raise typer.BadParameter(f"{part!r} is not key=value", param_hint="--selector")
-        labels[key.strip()] = value.strip()
-    return labels

@@ -1,43 +1,51 @@
 """`mqops plan` and `mqops apply`: what the manifests would change, and changing it."""
 
-import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.status import Status
-from rich.text import Text
 
+from mqops.cli.asked import (
+    AllowDataLoss,
+    AllowMassDelete,
+    Asked,
+    File,
+    RefreshOnly,
+    Selector,
+    TakeOver,
+    Targets,
+    Unprotect,
+    allowances_for,
+    asked_before,
+    asked_for,
+    scope_for,
+)
+from mqops.cli.exit_codes import ERROR, PENDING, REFUSED
+from mqops.cli.plan_file import read_plan, write_plan
+from mqops.cli.plan_shown import show, tell, tell_holds
 from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from reconciler.apply import Report
     from reconciler.pipeline import Planned
-    from reconciler.planning.holds import Hold
     from reconciler.planning.plan import Plan
 
-STYLES = {
-    "create": "green",
-    "update": "yellow",
-    "delete": "red",
-    "repair": "cyan",
-    "refused": "bold red",
-    "field": "",
-    "plain": "",
-}
+    Select = Callable[[Planned], Plan]
 
-Directory = Annotated[Path, typer.Argument(help="The directory of manifests.")]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")]
-TakeOver = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--take-over",
-        metavar="SOURCE",
-        help="A source that is no more: what it has and is declared here is handed over, the rest of it deleted.",
+Directory = Annotated[
+    Path | None, typer.Argument(metavar="DIRECTORY", show_default="manifests", help="The directory of manifests.")
+]
+DirectoryOrPlan = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DIRECTORY|PLAN",
+        show_default="manifests",
+        help="The directory of manifests, or a plan that was saved with `mqops plan --out`.",
     ),
 ]
 
@@ -49,74 +57,136 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    directory: Directory = Path("manifests"),
-    output: Output = "text",
+    directory: Directory = None,
+    file: File = None,
+    target: Targets = None,
+    selector: Selector = None,
+    refresh_only: RefreshOnly = False,
+    take_over: TakeOver = None,
+    allow_data_loss: AllowDataLoss = False,
+    allow_mass_delete: AllowMassDelete = None,
+    unprotect: Unprotect = None,
+    output: Annotated[
+        Literal["text", "json", "markdown"], typer.Option("--output", "-o", help="text, json or markdown")
+    ] = "text",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PLAN", help="Save the plan, for `mqops apply PLAN`.")
+    ] = None,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change.")
     ] = False,
-    take_over: TakeOver = None,
 ) -> None:
     """Show what applying the manifests would change; change nothing.
 
-    Exit code 1 when the manifests have problems or a change is refused.
+    Exit code 1 when the manifests have problems, 3 when a change is refused.
     """
     # Drivers are imported inside the commands, as everywhere: the others should not wait for them.
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import check_manifests, plan_manifests
+    from reconciler.pipeline import plan_manifests
+    from reconciler.planning import saved
 
+    scope = scope_for(target, selector, refresh_only=refresh_only)
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
+    asked = asked_for(directory, file, scope, take_over, allowed)
     settings = current_settings()
     with working("planning"):
-        checked = check_manifests(directory, settings)
+        request = asked.request(settings)
         with open_stores(settings) as stores:
-            planned = plan_manifests(checked, settings, stores, take_over or ())
+            planned = plan_manifests(request, stores)
     found = planned.plan
-    _show_planned(planned, directory, output)
-    _tell_holds(planned)
+    if out is not None:
+        write_plan(out, saved.write(found, asked.basis(planned), asked.document()))
+    show(found, asked.shown_directory, output, planned.holds)
+    tell_holds(planned)
     if found.refused:
-        raise typer.Exit(1)
+        raise typer.Exit(REFUSED)
     if detailed_exitcode and not found.is_empty:
-        raise typer.Exit(2)
+        raise typer.Exit(PENDING)
 
 
 def apply(
-    directory: Directory = Path("manifests"),
+    directory: DirectoryOrPlan = None,
+    file: File = None,
+    target: Targets = None,
+    selector: Selector = None,
+    refresh_only: RefreshOnly = False,
+    take_over: TakeOver = None,
+    allow_data_loss: AllowDataLoss = False,
+    allow_mass_delete: AllowMassDelete = None,
+    unprotect: Unprotect = None,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
     lock_timeout: Annotated[
         str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")
     ] = "10s",
-    take_over: TakeOver = None,
-    output: Output = "text",
+    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")] = "text",
 ) -> None:
     """Apply the manifests: show the plan, ask, and carry it out.
 
-    Exit code 1 when a change failed or is refused; the others are made all the same.
-    """
-    from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import apply_manifests, author_of, check_manifests, exactly, plan_manifests
+    With a saved plan, exactly that is done, or nothing when what it was made from has moved.
 
+    Exit code 1 when a change failed, 3 when one is refused, a source is held, or the saved plan is stale; other changes
+    are made all the same.
+    """
     timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
     if output == "json" and not auto_approve:
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
+    scope = scope_for(target, selector, refresh_only=refresh_only)
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
+    if directory is not None and directory.is_file():
+        if file is not None or take_over or not scope.is_whole or any((allow_data_loss, allow_mass_delete, unprotect)):
+            raise ConfigurationError(f"{directory} says itself what it covers: leave the options out, or plan again")
+        asked, select = _saved(directory)
+    else:
+        asked, select = asked_for(directory, file, scope, take_over, allowed), _whole
+    _apply(asked, select, _Manner(auto_approve, timeout_seconds, output))
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How to apply."""
+
+    is_approved: bool
+    lock_timeout_seconds: float
+    output: Literal["text", "json"]
+
+
+def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
+    from mqops.bootstrap.control import current_settings, open_stores
+    from reconciler.pipeline import Execution, apply_manifests, author_of, exactly, plan_manifests
+
     settings = current_settings()
-    taken = take_over or ()
     with working("planning") as status:
-        checked = check_manifests(directory, settings)
+        request = asked.request(settings)
         with open_stores(settings) as stores:
-            if auto_approve:
-                select = _showing(status, directory, output)
+            if manner.is_approved:
+                select = _showing(select, status, asked, manner.output)
             else:
-                planned = plan_manifests(checked, settings, stores, taken)
-                approve(planned.plan, status, lambda: _show_planned(planned, directory))
-                select = exactly(planned.plan)
+                planned = plan_manifests(request, stores)
+                found = select(planned)
+                approve(found, status, lambda: show(found, asked.shown_directory, "text", planned.holds))
+                select = exactly(found, select)
             status.update("applying")
-            author = author_of("apply")
-            planned, report = apply_manifests(
-                checked, settings, stores, author, take_over=taken, select=select, lock_timeout_seconds=timeout_seconds
-            )
-    tell(report, planned.plan, output, planned.holds)
-    _tell_holds(planned)
-    if report.failed or planned.plan.refused or planned.holds:
-        raise typer.Exit(1)
+            execution = Execution(author_of("apply"), select, manner.lock_timeout_seconds)
+            planned, report = apply_manifests(request, stores, execution)
+    tell(report, planned.plan, manner.output, planned.holds)
+    tell_holds(planned)
+    if report.failed:
+        raise typer.Exit(ERROR)
+    if planned.plan.refused or planned.holds:
+        raise typer.Exit(REFUSED)
+
+
+def _whole(planned: "Planned") -> "Plan":
+    return planned.plan
+
+
+def _saved(path: Path) -> "tuple[Asked, Select]":
+    """What a saved plan was asked for, and how to do just what it says."""
+    from reconciler.planning import saved, staleness
+
+    document = saved.read(str(path), read_plan(path))
+    asked = asked_before(document)
+    return asked, lambda planned: staleness.select(document, planned.plan, asked.basis(planned))
 
 
 def working(text: str) -> Status:
@@ -136,59 +206,18 @@ def approve(found: "Plan", working: Status, show: Callable[[], None]) -> None:
     working.start()
 
 
-def _showing(working: Status, directory: Path, output: Literal["text", "json"]) -> "Callable[[Planned], Plan]":
-    """Takes every plan as approved, and shows it in passing."""
+def _showing(select: "Select", working: Status, asked: Asked, output: Literal["text", "json"]) -> "Select":
+    """Takes what is selected as approved, and shows it in passing."""
 
-    def select(planned: "Planned") -> "Plan":
+    def shown(planned: "Planned") -> "Plan":
+        found = select(planned)
         if output == "text":
             working.stop()
-            _show_planned(planned, directory)
+            show(found, asked.shown_directory, output, planned.holds)
             working.start()
-        return planned.plan
+        return found
 
-    return select
-
-
-def _show_planned(planned: "Planned", directory: Path, output: Literal["text", "json"] = "text") -> None:
-    """Nothing to do is no news where sources are held: what is applied need not match their manifests."""
-    if output == "json" or not planned.holds or not planned.plan.is_empty or planned.plan.refused:
-        show(planned.plan, directory, output)
-
-
-def _tell_holds(planned: "Planned") -> None:
-    for hold in planned.holds:
-        typer.echo(f"error: {hold}", err=True)
-    if planned.held_back:
-        what = "1 resource stays" if planned.held_back == 1 else f"{planned.held_back} resources stay"
-        typer.echo(f"{what} as applied, though declared otherwise", err=True)
-
-
-def show(found: "Plan", directory: Path, output: Literal["text", "json"]) -> None:
-    """The plan, as text or JSON."""
-    from reconciler.planning.render import as_json, text_lines
-
-    if output == "json":
-        typer.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False))
-        return
-    console = Console(highlight=False)
-    for about, line in text_lines(found, str(directory)):
-        console.print(Text(line, style=STYLES[about]), soft_wrap=True)
-
-
-def tell(report: "Report", found: "Plan", output: Literal["text", "json"], holds: "tuple[Hold, ...]" = ()) -> None:
-    """How the apply of a plan went; the plan itself only in JSON."""
-    if output == "json":
-        from reconciler.planning.render import as_json
-
-        failed = [{"resource": str(it.identity), "action": it.action, "message": it.message} for it in report.failed]
-        held = [{"source": hold.source, "message": str(hold)} for hold in holds]
-        answer = {"revision": report.revision, "failed": failed, "held": held, "plan": as_json(found)}
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-        return
-    for failure in report.failed:
-        typer.echo(f"failed to {failure.action} {failure.identity}: {failure.message}", err=True)
-    if report.revision is not None or report.failed:
-        typer.echo(report.summary)
+    return shown
 
 
 def seconds_of(option: str, text: str) -> float:

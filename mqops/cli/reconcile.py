@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mqops.cli.exit_codes import ERROR, REFUSED
 from mqops.durations import format_duration, parse_duration
 
 
@@ -28,6 +29,8 @@ def reconcile(
 
     With --watch, stays until SIGTERM or Ctrl-C: a saved file is applied at once, a broken one is reported and changes
     nothing, and what someone destroyed is put back. A line per event.
+
+    Exit code 1 when something failed, 3 when a change is refused.
     """
     from mqops.bootstrap.control import current_settings, open_redis, open_stores
     from reconciler.loop import Watch
@@ -39,7 +42,7 @@ def reconcile(
         if interval is not None:
             raise typer.BadParameter("only --watch looks more than once", param_hint="--interval")
         if upkeep.look() is not Verdict.SETTLED:
-            raise typer.Exit(1)
+            raise typer.Exit(REFUSED if upkeep.is_refused else ERROR)
         _say("what is applied matches the manifests")
         return
     seconds = settings.health_check_interval_seconds if interval is None else _seconds(interval)

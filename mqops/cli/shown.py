@@ -3,14 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Literal
 
 import typer
 import yaml
-from rich.console import Console
-from rich.text import Text
 
+from mqops.cli.tables import print_line, print_pairs, print_table
 from mqops.model import Identity, Kind
 from reconciler.manifests.problem import printable
 from reconciler.planning.fields import leaves
@@ -165,7 +163,7 @@ def _print_history(history: Sequence[Entry]) -> None:
 
 
 def _changed(entry: Entry) -> list[str]:
-    """Which fields an update changed, or what a repair put back."""
+    """Which fields an update changed, what a repair put back, or what a rename renamed."""
     after = entry.after or {}
     if "repaired" in after:
         fields = after["repaired"]["fields"]
@@ -176,7 +174,8 @@ def _changed(entry: Entry) -> list[str]:
         return []
     before = dict(_told(entry.before))
     now = dict(_told(entry.after))
-    return [path for path in {**before, **now} if before.get(path) != now.get(path)]
+    renamed = [f"from {after['renamedFrom']}"] if "renamedFrom" in after else []
+    return renamed + [path for path in {**before, **now} if before.get(path) != now.get(path)]
 
 
 def _told(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -186,18 +185,6 @@ def _told(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _full_name(identity: Identity) -> str:
     return f"{identity.tenant}/{identity.name}" if identity.tenant else identity.name
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
-    """Columns as wide as what is in them, and never cut: names are there to be copied. The first ``left`` of them are
-    text, the others numbers."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for index, row in enumerate((header, *rows)):
-        cells = (
-            f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        print_line("   ".join(cells).rstrip(), "" if index else "bold")
 
 
 def heading(text: str) -> None:
@@ -217,20 +204,3 @@ def _listed(identities: Sequence[Identity]) -> dict[str, str]:
     """The first of them: what a tenant is needed by would fill screens."""
     shown = {str(identity): "" for identity in identities[:_MOST_LISTED]}
     return shown if len(identities) <= _MOST_LISTED else {**shown, f"and {len(identities) - _MOST_LISTED} more": ""}
-
-
-def print_pairs(pairs: Mapping[str, str]) -> None:
-    """Names and values, at least one, a line each."""
-    width = max(len(name) for name in pairs)
-    for name, value in pairs.items():
-        print_line(printable(f"  {name:<{width}}  {value}".rstrip()))
-
-
-def print_line(line: str, style: str = "") -> None:
-    """A line as it is; ``style`` is shown on a terminal alone."""
-    _console().print(Text(line, style), soft_wrap=True)
-
-
-@cache
-def _console() -> Console:
-    return Console(highlight=False)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import typer
 import yaml
 
-from mqops.cli.shown import age_text, details_json, moment_text, print_details, print_line, print_table, section
+from mqops.cli.shown import age_text, details_json, moment_text, print_details, section
+from mqops.cli.tables import print_line, print_table
 from mqops.model import API_VERSION
 from reconciler.planning.holds import Pin, Suspension
 from reconciler.stores import Stores

@@ -6,9 +6,10 @@ and are filled in by the reconciler, which knows the settings.
 
 from mqops.model.credential import CredentialKey, CredentialSpec, Role
 from mqops.model.handler import HandlerSpec, HttpHandler, SecretReference, environment_prefix
-from mqops.model.kinds import KINDS, SYSTEM_TENANT, Identity, Kind
+from mqops.model.kinds import KINDS, SYSTEM_TENANT, Identity, Kind, completed, defaults_of
 from mqops.model.manifest import manifest_model
-from mqops.model.metadata import API_VERSION, Metadata, Name, Strict, TenantlessMetadata
+from mqops.model.metadata import API_VERSION, PROTECT, Metadata, Name, Strict, TenantlessMetadata
+from mqops.model.mutability import Mutability, Way, mutability_of
 from mqops.model.source import SourceSpec
 from mqops.model.subscription import RetrySpec, SubscriptionSpec
 from mqops.model.tenant import TenantSpec
@@ -18,6 +19,7 @@ __all__ = [
     "API_VERSION",
     "DEADLETTER_RETENTION_MS",
     "KINDS",
+    "PROTECT",
     "SYSTEM_TENANT",
     "CredentialKey",
     "CredentialSpec",
@@ -26,6 +28,7 @@ __all__ = [
     "Identity",
     "Kind",
     "Metadata",
+    "Mutability",
     "Name",
     "QueueSpec",
     "RetrySpec",
@@ -38,6 +41,10 @@ __all__ = [
     "TenantSpec",
     "TenantlessMetadata",
     "TopicSpec",
+    "Way",
+    "completed",
+    "defaults_of",
     "environment_prefix",
     "manifest_model",
+    "mutability_of",
 ]

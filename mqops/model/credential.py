@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from mqops.model.metadata import Name, Strict, explained
+from mqops.model.mutability import LIVE
 
-Role = Literal["publisher", "consumer"]
+Role = Literal["publisher", "consumer", "viewer", "planner", "deployer", "admin"]
+"""``publisher`` and ``consumer`` are about messages, the others about what is declared."""
 
 
 _DIGEST_PATTERN = r"^[0-9a-f]{64}$"
@@ -18,9 +20,9 @@ Digest = Annotated[str, StringConstraints(pattern=_DIGEST_PATTERN), explained(_D
 class CredentialKey(Strict):
     """One key. Only its digest is kept: keys have 256 random bits, so the digest is safe to commit."""
 
-    sha256: Digest
+    sha256: Annotated[Digest, LIVE]
     """SHA-256 of the key, in hexadecimal; `mqops credentials create` prints both."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Annotated[AwareDatetime | None, LIVE] = None
     """When it stops working (RFC 3339)."""
 
     def is_valid_at(self, now: datetime) -> bool:
@@ -30,9 +32,9 @@ class CredentialKey(Strict):
 class CredentialSpec(Strict):
     """Who a bearer key stands for, and what it may do."""
 
-    principal: Name
+    principal: Annotated[Name, LIVE]
     """The name that topics list under `producers` and `consumers`."""
-    roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("publisher", "consumer")
+    roles: Annotated[tuple[Role, ...], Field(min_length=1), LIVE] = ("publisher", "consumer")
     """What its keys may be used for."""
-    keys: Annotated[tuple[CredentialKey, ...], Field(min_length=1, max_length=10)]
+    keys: Annotated[tuple[CredentialKey, ...], Field(min_length=1, max_length=10), LIVE]
     """Keys that work at the same time, so that one can be replaced without an interruption."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from mqops.durations import Duration, duration_within
 from mqops.errors import InvalidValue
 from mqops.model.metadata import Strict, explained
+from mqops.model.mutability import LIVE, ONLY_VALUE
 
 _VARIABLE_PATTERN = r"^MQOPS_[A-Z0-9_]{1,200}$"
 _VARIABLE_EXPLANATION = "an environment variable that a manifest may use: MQOPS_, the tenant in capitals, _ and a name"
@@ -23,9 +24,9 @@ FileName = Annotated[str, StringConstraints(pattern=_FILE_PATTERN), explained(_F
 class SecretReference(Strict):
     """Where a secret is found; its value never enters a plan, a log or PostgreSQL."""
 
-    env: VariableName | None = None
+    env: Annotated[VariableName | None, LIVE] = None
     """An environment variable, of those the tenant may use: `MQOPS_<TENANT>_…`."""
-    file: FileName | None = None
+    file: Annotated[FileName | None, LIVE] = None
     """A file in the tenant's folder of the secrets directory."""
 
     @model_validator(mode="after")
@@ -85,20 +86,20 @@ HeaderValue = Annotated[
 class HttpHandler(Strict):
     """A webhook: one POST a message, in the Standard Webhooks form."""
 
-    url: Url
+    url: Annotated[Url, LIVE]
     """Where to post."""
-    timeout: Annotated[Duration, duration_within("10ms", "1h")] | None = None
+    timeout: Annotated[Annotated[Duration, duration_within("10ms", "1h")] | None, LIVE] = None
     """For the whole request. Without it, PROCESSING_TIMEOUT_MS."""
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    headers: Annotated[dict[HeaderName, HeaderValue], LIVE] = Field(default_factory=dict)
     """Sent with each request, beside ours."""
-    signing_secret: SecretReference | None = None
+    signing_secret: Annotated[SecretReference | None, LIVE] = None
     """Signs each request (`webhook-signature`); `whsec_` and base64, or any text of 24 bytes or more."""
 
 
 class HandlerSpec(Strict):
     """How a message is delivered."""
 
-    type: Literal["http"]
+    type: Annotated[Literal["http"], ONLY_VALUE]
     """The kind of handler."""
-    http: HttpHandler
+    http: Annotated[HttpHandler, LIVE]
     """Settings of the webhook."""

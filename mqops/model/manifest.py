@@ -1,12 +1,17 @@
 """A whole manifest of each kind: what a document of a manifest file has to be."""
 
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
 from mqops.model.kinds import KINDS
-from mqops.model.metadata import API_VERSION, Metadata, Strict, TenantlessMetadata
+from mqops.model.metadata import API_VERSION, Metadata, RenamableMetadata, Strict, TenantlessMetadata
+from mqops.model.mutability import ONLY_VALUE, Mutability, Way
+
+_IS_WHAT_IT_IS = Mutability(
+    Way.REPLACE, note="a Topic cannot become a Queue, nor a Queue a Topic, under one name: choose another"
+)
 
 
 @cache
@@ -17,10 +22,10 @@ def manifest_model(kind_name: str) -> type[Strict]:
     """
     kind = KINDS[kind_name]
     is_optional = not any(field.is_required() for field in kind.spec.model_fields.values())
-    metadata = Metadata if kind.has_tenant else TenantlessMetadata
+    metadata = Metadata if kind.has_tenant else RenamableMetadata if kind.is_renamable else TenantlessMetadata
     fields: dict[str, Any] = {
-        "api_version": (Literal[API_VERSION], Field(description="Of the manifest format.")),
-        "kind": (Literal[kind_name], Field(description="What this declares.")),
+        "api_version": (Annotated[Literal[API_VERSION], ONLY_VALUE], Field(description="Of the manifest format.")),
+        "kind": (Annotated[Literal[kind_name], _IS_WHAT_IT_IS], Field(description="What this declares.")),
         "metadata": (metadata, Field(description="What it is called.")),
         "spec": (kind.spec, Field(default_factory=kind.spec) if is_optional else Field()),
     }

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.alias_generators import to_camel
 
 from mqops.errors import InvalidValue
+from mqops.model.mutability import LIVE, Mutability, Way
 
 API_VERSION = "mqops/v1"
 
@@ -46,8 +47,12 @@ LabelKey = Annotated[str, StringConstraints(pattern=_KEY_PATTERN), explained(_KE
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 
 
+PROTECT = "mqops/protect"
+"""The annotation that keeps a resource from being deleted, also when its manifest is gone."""
+
+
 def _not_reserved(key: str) -> str:
-    if key.startswith("mqops/"):
+    if key.startswith("mqops/") and key != PROTECT:
         raise InvalidValue(f"{key} means nothing in this version: keys under mqops/ are reserved")
     return key
 
@@ -56,7 +61,20 @@ AnnotationKey = Annotated[
     str,
     StringConstraints(pattern=_KEY_PATTERN),
     AfterValidator(_not_reserved),
-    explained(_KEY_PATTERN.replace("^", "^(?!mqops/)"), _KEY_EXPLANATION),
+    explained(_KEY_PATTERN.replace("^", "^(?!mqops/(?!protect$))"), _KEY_EXPLANATION),
+]
+
+
+def _protect_is_a_switch(annotations: dict[str, str]) -> dict[str, str]:
+    if annotations.get(PROTECT, "true") not in ("true", "false"):
+        raise InvalidValue(f'{PROTECT} is "true" or "false"')
+    return annotations
+
+
+Annotations = Annotated[
+    dict[AnnotationKey, str],
+    AfterValidator(_protect_is_a_switch),
+    Field(json_schema_extra={"properties": {PROTECT: {"enum": ["true", "false"]}}}),
 ]
 
 
@@ -74,21 +92,34 @@ class Strict(BaseModel):
     )
 
 
+_NAMES_IT = Mutability(
+    Way.REPLACE, note="another name is another resource: this one is deleted with all it holds, and a new one made"
+)
+
+
 class TenantlessMetadata(Strict):
     """Metadata of the kinds that belong to no tenant."""
 
-    name: Name
+    name: Annotated[Name, _NAMES_IT]
     """Unique among its kind."""
-    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    labels: Annotated[dict[LabelKey, LabelValue], LIVE] = Field(default_factory=dict)
     """Yours, for selecting and finding."""
-    annotations: dict[AnnotationKey, str] = Field(default_factory=dict)
-    """Yours, for notes and other tools. Keys under `mqops/` are reserved."""
+    annotations: Annotated[Annotations, LIVE] = Field(default_factory=dict)
+    """Yours, for notes and other tools. Keys under `mqops/` are reserved; `mqops/protect: "true"` keeps this from being
+    deleted, even when its manifest is gone."""
 
 
-class Metadata(TenantlessMetadata):
+class RenamableMetadata(TenantlessMetadata):
+    """Metadata of the kinds that can be renamed, without a tenant."""
+
+    renamed_from: Annotated[Name | None, LIVE] = None
+    """What this was called before: it is renamed, with everything under it kept."""
+
+
+class Metadata(RenamableMetadata):
     """Metadata of the kinds that belong to a tenant."""
 
-    tenant: Name
+    tenant: Annotated[Name, _NAMES_IT]
     """The Tenant that owns this."""
-    name: Name
+    name: Annotated[Name, _NAMES_IT]
     """Unique in the tenant among its kind; topics and queues share one namespace."""

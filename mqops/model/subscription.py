@@ -8,7 +8,8 @@ from mqops.durations import Duration, duration_within
 from mqops.errors import InvalidValue
 from mqops.expressions import compile_filter
 from mqops.model.metadata import TOPIC_REFERENCE_PATTERN, Name, Strict, explained
-from mqops.model.topic import AckDeadline
+from mqops.model.mutability import LIVE, Mutability, Way
+from mqops.model.topic import LIVE_BUT_IMPLIED_TOPIC_GOES, LIVE_FROM_NOW_ON, AckDeadline
 
 TopicReference = Annotated[
     str,
@@ -26,19 +27,26 @@ FilterExpression = Annotated[str, StringConstraints(min_length=1, max_length=409
 
 Delay = Annotated[Duration, duration_within("0s", "7d")]
 
+_KEEPS_TOPIC = Mutability(
+    Way.REPLACE, note="declare a subscription with another name, and remove this one when it has nothing left"
+)
+_KEEPS_START = Mutability(
+    Way.REPLACE, note="it only matters when a subscription is made: declare one with another name"
+)
+
 
 class RetrySpec(Strict):
     """When a failed message is tried again: exponential, with jitter."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
+    max_attempts: Annotated[int, Field(ge=1, le=100), LIVE] = 4
     """Attempts in all, the first included; then the message is dead-lettered."""
-    initial_delay: Delay = 1_000
+    initial_delay: Annotated[Delay, LIVE] = 1_000
     """Before the second attempt."""
-    multiplier: Annotated[float, Field(ge=1, le=100)] = 2.0
+    multiplier: Annotated[float, Field(ge=1, le=100), LIVE] = 2.0
     """How much longer each further delay is."""
-    max_delay: Delay = 600_000
+    max_delay: Annotated[Delay, LIVE] = 600_000
     """No delay is longer."""
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    jitter: Annotated[float, Field(ge=0, le=1), LIVE] = 0.1
     """Share of each delay that chance may add or take away, so that failures do not return together."""
 
     @model_validator(mode="after")
@@ -51,23 +59,23 @@ class RetrySpec(Strict):
 class SubscriptionSpec(Strict):
     """A reader of one topic with its own position, backlog, retries and dead letters."""
 
-    topic: TopicReference
+    topic: Annotated[TopicReference, _KEEPS_TOPIC]
     """A topic of the tenant, or `tenant/topic` where that topic is public."""
-    handler: Name | None = None
+    handler: Annotated[Name | None, LIVE] = None
     """The Handler that messages are delivered to; none means they are pulled over HTTP."""
-    start_from: Literal["latest", "earliest"] = "latest"
+    start_from: Annotated[Literal["latest", "earliest"], _KEEPS_START] = "latest"
     """Where a new subscription begins."""
-    filter: FilterExpression | None = None
+    filter: Annotated[FilterExpression | None, LIVE] = None
     """CEL over `payload`, `headers`, `key` and `topic`: only messages for which it is true are handed out.
     A missing field counts as false; any other error dead-letters the message as `filter_error`."""
-    concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
+    concurrency: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, LIVE] = None
     """Deliveries at once, per worker. Without it, MAX_CONCURRENT_CONSUMERS."""
-    ack_deadline: AckDeadline | None = None
+    ack_deadline: Annotated[AckDeadline | None, LIVE_FROM_NOW_ON] = None
     """How long a pulling consumer has to settle a message before it is handed out again.
     Without it, CONSUMER_TIMEOUT."""
-    retry: RetrySpec = Field(default_factory=RetrySpec)
+    retry: Annotated[RetrySpec, LIVE] = Field(default_factory=RetrySpec)
     """When a failed message is tried again."""
-    dead_letter: Name | None = None
+    dead_letter: Annotated[Name | None, LIVE_BUT_IMPLIED_TOPIC_GOES] = None
     """Topic of this tenant for what failed for good. Without it, `<topic>.deadletter`, made when nobody declares it."""
-    state: Literal["active", "paused"] = "active"
+    state: Annotated[Literal["active", "paused"], LIVE] = "active"
     """`paused` hands nothing out; the backlog is kept."""

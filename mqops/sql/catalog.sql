@@ -9,7 +9,9 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 
 -- name: changed
 -- Rows that are new or different since the revision that is known; all of them since 0.
-SELECT uid::text, kind, tenant, name, generation, revision, implied_by::text, spec::text
+SELECT uid::text, kind, tenant, name, generation, revision, implied_by::text, spec::text,
+       labels::text, annotations::text, managed_by,
+       (extract(epoch FROM created_at) * 1000)::bigint, (extract(epoch FROM updated_at) * 1000)::bigint
 FROM mq_resources
 WHERE revision > %(known)s
 

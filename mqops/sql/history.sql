@@ -13,10 +13,13 @@ FROM jsonb_to_recordset(%(changes)s::jsonb) AS c (sequence integer, action text,
        name text, managed_by text, before jsonb, after jsonb, error text, reason text, implied_by uuid)
 
 -- name: of_resource
--- The latest changes of one resource, the latest first.
+-- The latest changes of one resource, the latest first: by its uid, which renames do not change; and those of its name
+-- that are of nothing which exists, for a resource that was deleted and made anew.
 SELECT c.revision, c.action, r.applied_at, r.actor, r.trigger, c.before::text, c.after::text, c.error
 FROM mq_changes c JOIN mq_revisions r USING (revision)
-WHERE c.kind = %(kind)s AND c.tenant = %(tenant)s AND c.name = %(name)s
+WHERE c.uid = (SELECT uid FROM mq_resources WHERE (kind, tenant, name) = (%(kind)s, %(tenant)s, %(name)s))
+   OR (c.kind, c.tenant, c.name) = (%(kind)s, %(tenant)s, %(name)s)
+      AND NOT EXISTS (SELECT FROM mq_resources r WHERE r.uid = c.uid)
 ORDER BY c.revision DESC, c.sequence DESC
 LIMIT %(limit)s
 

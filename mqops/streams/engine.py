@@ -101,6 +101,10 @@ class Streams:
         """See ``Settler.dead_letter``."""
         return await self._settler.dead_letter(lane, claims, reason, detail)
 
+    async def purge(self, lane: Lane) -> int:
+        """See ``Settler.purge``."""
+        return await self._settler.purge(lane)
+
     def on_ring(self, callback: Callable[[list[Ring]], None]) -> None:
         """See ``Bell.on_ring``."""
         self._bell.on_ring(callback)

@@ -13,7 +13,7 @@ from mqops.keys import Keyspace
 from mqops.message import new_message_id
 from mqops.streams.connection import Argument, Connection, ConnectionLost, NotSent, ReplyError
 from mqops.streams.lane import Claim, Lane
-from mqops.streams.scripts import ACK, DEAD_LETTER, RETRY
+from mqops.streams.scripts import ACK, DEAD_LETTER, PURGE, RETRY
 
 CALL_ENTRIES = 100
 DEAD_LETTER_DETAIL_CHARACTERS = 4096
@@ -75,6 +75,15 @@ class Settler:
         if -1 in reply:
             raise BrokerNotAvailable("the dead-letter topic is away; the reconciler restores it", retry_after_seconds=1)
         return [result == 1 for result in reply]
+
+    async def purge(self, lane: Lane) -> int:
+        """Be done with everything unfinished, whoever holds it; how many that were. Raises ``BrokerNotAvailable``, also
+        when the lane is not there: then nothing has changed."""
+        arguments = (lane.subscription, lane.partition)
+        purged: int = await self._call(self._connection.run(PURGE, self._keys.epoch(lane.bucket), *arguments))
+        if purged < 0:
+            raise BrokerNotAvailable("the subscription is away; the reconciler restores it", retry_after_seconds=1)
+        return purged
 
     def _flush(self) -> None:
         waiting, self._acks = self._acks, {}

@@ -119,3 +119,19 @@ def unauthorized(authority: Authority, declared: Iterable[Declared]) -> Iterator
             names = ", ".join(sorted(allowed[source]))
             message = f"Source {source} may declare things of {names}, not of {tenant}: {SOURCES_FILE} says which"
             yield Finding(one.document, ("metadata", field), message, Rule.SOURCE)
+        elif one.identity.kind == "Tenant" and one.renamed_from not in (None, *allowed[source]):
+            message = (
+                f"Source {source} may not take over Tenant {one.renamed_from}: let {SOURCES_FILE} give it both names "
+                "until it is renamed"
+            )
+            yield Finding(one.document, ("metadata", "renamedFrom"), message, Rule.SOURCE)
+
+
+def taken(authority: Authority, declared: Sequence[Declared]) -> Iterator[Finding]:
+    """What is renamed from something that another Source declares: it would take its messages away."""
+    owners = {one.identity: authority.source_of(one.document.file) for one in declared}
+    for one in declared:
+        owner = None if one.former is None else owners.get(one.former)
+        if owner is not None and owner != authority.source_of(one.document.file):
+            message = f"{one.former} is declared by Source {owner}: it has to give the name up first"
+            yield Finding(one.document, ("metadata", "renamedFrom"), message, Rule.SOURCE)

@@ -1,8 +1,8 @@
 """The reconciler's front as one step: a directory of manifests into what is desired, or everything wrong with it."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from mqops.model import Identity, SourceSpec
@@ -15,7 +15,7 @@ from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.load import load
 from reconciler.manifests.problem import Problem
 from reconciler.manifests.rules import RULES, Declarations
-from reconciler.manifests.source import Tree, find, read
+from reconciler.manifests.source import Tree, alone, find, read
 from reconciler.manifests.validate import Declared, Rejected, validate
 from reconciler.state import Commit, Content, Resource
 
@@ -34,9 +34,21 @@ class Checked:
     """How many resources the manifests declare, those not counted that others imply."""
     files: int
     """How many manifest files there are."""
-    contents: Mapping[str, Content]
+    digests: Mapping[str, "Digest"] = field(default_factory=dict)
+    """What each file held when it was read, by its name."""
+    contents: Mapping[str, Content] = field(default_factory=dict)
     """Of each source. Whoever asks git fills in their trees, and the commit: see ``provenance``."""
     commit: Commit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a file held."""
+
+    source: str
+    """The Source that governs it; empty for the file that declares the Sources."""
+    sha256: str
+    """Of its bytes, in hexadecimal."""
 
 
 @dataclass(slots=True)
@@ -48,8 +60,7 @@ class _Contents:
     broken: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     is_complete: bool = True
-    digests: dict[str, bytes] = field(default_factory=dict)
-    """SHA-256 of each file that could be read."""
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 def check(directory: Path, settings: Settings) -> Checked:
@@ -58,36 +69,44 @@ def check(directory: Path, settings: Settings) -> Checked:
     Raises nothing for anything that the directory may hold; what is wrong is in ``problems``.
     """
     with without_garbage_collection():
-        return _check(directory, settings)
+        return _check(find(directory), settings)
 
 
-def _check(directory: Path, settings: Settings) -> Checked:
-    tree = find(directory)
+def check_file(name: str, data: bytes, settings: Settings) -> Checked:
+    """The same for manifests that are given as one file, called ``name`` in what is said of it: it is all that there
+    is, of the one Source ``default``."""
+    with without_garbage_collection():
+        return _check(alone(name, data), settings)
+
+
+def _check(tree: Tree, settings: Settings) -> Checked:
     contents = _read(tree, settings.manifest_variables)
     authority = authority_of(contents.declared, tree.files)
     findings = located(_findings(tree, contents, authority))
     problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *findings]
     resources: tuple[Resource, ...] = ()
+    owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
     if not problems:
-        owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
         resources = desired(contents.declared, lambda one: owners[one.document.file], settings)
+    digests = {name: Digest(owners[name], found) for name, found in contents.hashes.items()}
     return Checked(
         resources=resources,
         problems=tuple(sorted(set(problems))),
         sources=authority.sources,
         declared=len(contents.declared),
         files=len(tree.files),
-        contents=_contents_of(contents.digests, authority),
+        digests=digests,
+        contents=_contents_of(digests, authority.sources),
     )
 
 
-def _contents_of(digests: Mapping[str, bytes], authority: Authority) -> dict[str, Content]:
+def _contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[str, Content]:
     """By source, what its files come to; ``sources.yaml`` is no source's."""
-    sums = {name: hashlib.sha256() for name in authority.sources}
+    sums = {name: sha256() for name in names}
     for file, digest in sorted(digests.items()):
-        source = authority.source_of(file)
-        if source in sums:
-            sums[source].update(hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest() + digest)
+        if digest.source in sums:
+            name = sha256(file.encode("utf-8", "surrogateescape")).digest()
+            sums[digest.source].update(name + bytes.fromhex(digest.sha256))
     return {name: Content("", found.hexdigest()) for name, found in sums.items()}
 
 
@@ -99,7 +118,7 @@ def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
             contents.problems.append(data)
             contents.is_complete = False
             continue
-        contents.digests[file.name] = hashlib.sha256(data).digest()
+        contents.hashes[file.name] = sha256(data).hexdigest()
         loaded = load(file.name, data)
         contents.problems += loaded.problems
         contents.broken += loaded.broken
@@ -120,6 +139,7 @@ def _findings(tree: Tree, contents: _Contents, authority: Authority) -> Iterator
     yield from sources.misplaced(contents.declared)
     yield from sources.unusable(contents.declared, tree.folders, tree.files)
     yield from sources.unauthorized(authority, contents.declared)
+    yield from sources.taken(authority, contents.declared)
     declarations = Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete)
     for rule in RULES:
         yield from rule(declarations)

@@ -50,6 +50,7 @@ def _resource(one: Declared, owner: str, letters: DeadLetters, settings: Setting
         managed_by=identity.name if identity.kind == "Source" else owner,
         origin=one.origin,
         references=tuple(_references(identity, spec)),
+        renamed_from=one.renamed_from,
     )
 
 

@@ -28,6 +28,7 @@ class Rule(StrEnum):
     REFERENCE = "reference"
     """Something named that is not there."""
     DEAD_LETTER = "dead-letter"
+    RENAME = "rename"
     CREDENTIAL = "credential"
     SECRET = "secret"  # noqa: S105  # a rule's name
 

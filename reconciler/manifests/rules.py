@@ -79,6 +79,24 @@ def duplicates(declarations: Declarations) -> Iterator[Finding]:
         yield Finding(one.document, ("metadata", "name"), message, Rule.DUPLICATE)
 
 
+def renames(declarations: Declarations) -> Iterator[Finding]:
+    """Things that were called as they are, and two that were one."""
+    first: dict[Identity, Declared] = {}
+    for one in declarations.declared:
+        if one.former is None:
+            continue
+        other = first.setdefault(one.former, one)
+        if one.former == one.identity:
+            message = f"{one.identity} has this name: leave renamedFrom out, or say what it was called before"
+        elif other is not one:
+            message = (
+                f"{other.identity} at {other.origin} is renamed from {one.renamed_from} too: only one of them was it"
+            )
+        else:
+            continue
+        yield Finding(one.document, ("metadata", "renamedFrom"), message, Rule.RENAME)
+
+
 def tenants(declarations: Declarations) -> Iterator[Finding]:
     """Things of tenants that are not declared."""
     for one in declarations.declared:
@@ -186,6 +204,7 @@ def secrets(declarations: Declarations) -> Iterator[Finding]:
 
 RULES: tuple[Callable[[Declarations], Iterable[Finding]], ...] = (
     duplicates,
+    renames,
     tenants,
     handlers,
     topics,

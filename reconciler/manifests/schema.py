@@ -20,6 +20,9 @@ from mqops.model import API_VERSION, KINDS, manifest_model
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DIRECTORY = Path(__file__).resolve().parents[2] / "schemas"
 
+_NOT_OF_MANIFESTS = ("plan.schema.json",)
+"""What else is in the directory: see ``reconciler.planning.document``."""
+
 Schema = dict[str, Any]
 
 
@@ -116,7 +119,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     directory: Path = options.directory
     wanted = {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas().items()}
-    present = {path.name: path.read_text("utf-8") for path in directory.glob("*.schema.json")}
+    present = {
+        path.name: path.read_text("utf-8")
+        for path in directory.glob("*.schema.json")
+        if path.name not in _NOT_OF_MANIFESTS
+    }
     stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
     if options.check:
         for name in stale:

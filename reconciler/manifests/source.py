@@ -6,7 +6,7 @@ lie inside, special files never. What is hidden (a name that begins with a dot) 
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -33,6 +33,8 @@ class Tree:
     files: list[ManifestFile] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    given: Mapping[str, bytes] = field(default_factory=dict)
+    """The contents of files that are not on the disk, by name."""
     is_complete: bool = True
     """False when something in it could not be looked at: then there is no telling what it declares."""
 
@@ -56,8 +58,15 @@ def find(directory: Path) -> Tree:
     return tree
 
 
+def alone(name: str, data: bytes) -> Tree:
+    """A tree of nothing but one file, which was read by somebody else."""
+    return Tree(Path(), [ManifestFile(name, name)], given={name: data})
+
+
 def read(tree: Tree, file: ManifestFile) -> bytes | Problem:
     """The bytes of ``file``, or why they cannot be had. Never waits: what is not a regular file is not read."""
+    if file.name in tree.given:
+        return tree.given[file.name]
     try:
         # Between finding and reading the file may have been replaced, by a pipe or a link for instance.
         descriptor = os.open(tree.directory / file.home, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -32,6 +32,16 @@ class Declared:
     def origin(self) -> Origin:
         return Origin(self.document.file, self.document.line)
 
+    @property
+    def renamed_from(self) -> str | None:
+        """What it says it was called."""
+        return getattr(self.metadata, "renamed_from", None)
+
+    @property
+    def former(self) -> Identity | None:
+        """The same as an identity, in the tenant it has now."""
+        return None if self.renamed_from is None else self.identity._replace(name=self.renamed_from)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from mqops.model import Identity
-from reconciler.state import Applied, Origin, Resource
+from reconciler.state import Applied, Cost, Origin, Resource
 
 
 class Action(StrEnum):
@@ -20,6 +20,8 @@ class Action(StrEnum):
     DELETE = "delete"
     REPAIR = "repair"
     """It is as declared, but what it needs in PostgreSQL or Redis was destroyed or altered by someone else."""
+    RENAME = "rename"
+    """It gets another name, and keeps its uid with everything under it. Fields may change along."""
 
 
 class Reason(StrEnum):
@@ -31,6 +33,8 @@ class Reason(StrEnum):
     CHANGED = "changed"
     HANDED_OVER = "handed_over"
     """Declared by another source than before."""
+    RENAMED = "renamed"
+    """``renamedFrom`` says so, of itself or of what it goes along with."""
     REMOVED = "removed"
     ROW_MISSING = "row_missing"
     """The history knows it as existing, but its row is gone: it comes back under the same uid."""
@@ -68,10 +72,19 @@ class Change:
     generation: int
     """As it will be; it rises with every change of the spec."""
     fields: tuple[FieldChange, ...] = ()
+    cost: Cost | None = None
+    """Of a delete: what goes with it, where Redis holds something of it."""
 
     @property
     def identity(self) -> Identity:
         return self.resource.identity
+
+    @property
+    def renamed_from(self) -> Identity | None:
+        """Of a rename, the name that it is applied under."""
+        if self.action is not Action.RENAME or self.before is None:
+            return None
+        return self.before.resource.identity
 
     @property
     def origin(self) -> Origin:

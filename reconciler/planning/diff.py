@@ -1,16 +1,18 @@
 """The difference between what is desired and what is there, as changes in the order they are to be made. Pure.
 
-Resources are matched by identity. Only what the loaded sources own is compared or removed: the rest of the catalog is
-not theirs to judge. Nothing is decided here: whether a change may happen is ``refusals``' to say.
+Resources are matched by identity, those that are renamed by their former one. Only what the loaded sources own is
+compared or removed: the rest of the catalog is not theirs to judge. Nothing is decided here: whether a change may
+happen is ``refusals``' to say.
 """
 
 from collections.abc import Iterable, Mapping
 
 from mqops.model import KINDS, SourceSpec
-from reconciler.planning.change import Action, Change, Reason
+from reconciler.planning.change import Action, Change, FieldChange, Reason
 from reconciler.planning.drift import drift_of
 from reconciler.planning.fields import field_changes, is_same
 from reconciler.planning.placement import Placement, placement_of
+from reconciler.planning.renames import Renames, moved_references, relative, renames
 from reconciler.state import Applied, Observed, Resource
 
 
@@ -18,24 +20,36 @@ def diff(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, 
     """Everything to do so that ``observed`` becomes ``desired``: first creates, updates and repairs in the order that
     kinds build on each other, then deletes in reverse. ``sources`` are the loaded ones, by name."""
     wanted = {resource.identity: resource for resource in desired}
-    placement = placement_of(observed, wanted)
+    found = renames(wanted, observed.applied)
+    seen = found.seen(observed)
+    placement = there = placement_of(seen, wanted)
+    if found.former:
+        there = placement_of(observed, wanted)
     changes: list[Change] = []
     for identity, resource in wanted.items():
-        applied = observed.applied.get(identity)
-        if applied is None:
-            changes.append(_appears(resource, observed, placement))
-        elif is_same(applied.resource, resource):
-            changes.extend(_repair(applied, resource, observed, placement))
+        row = seen.applied.get(identity)
+        if row is None:
+            changes.append(_appears(resource, seen, placement))
+            continue
+        before = observed.applied[found.former.get(identity, identity)]
+        moved = _moved(before.resource, resource, observed, found)
+        if identity in found.former:
+            fields = (*field_changes(row.resource, resource), *moved)
+            changes.append(_changed(Action.RENAME, Reason.RENAMED, before, resource, fields))
+        elif moved or not is_same(row.resource, resource):
+            reason = Reason.CHANGED if row.resource.managed_by == resource.managed_by else Reason.HANDED_OVER
+            fields = (*field_changes(row.resource, resource), *moved)
+            changes.append(_changed(Action.UPDATE, reason, before, resource, fields))
         else:
-            changes.append(_update(applied, resource))
+            changes.extend(_repair(before, resource, observed, there))
     for identity, applied in observed.applied.items():
         source = sources.get(applied.resource.managed_by)
-        if identity in wanted or source is None:
+        if found.now(identity) in wanted or source is None:
             continue
         if source.prune:
             changes.append(Change(Action.DELETE, Reason.REMOVED, applied.resource, applied, applied.uid, 0))
         else:
-            changes.extend(_repair(applied, applied.resource, observed, placement))
+            changes.extend(_repair(applied, applied.resource, observed, there))
     return tuple(sorted(changes, key=_order))
 
 
@@ -65,12 +79,24 @@ def _live_generation(uid: str | None, observed: Observed) -> int:
     return int(minimum) if minimum.isdecimal() else 0
 
 
-def _update(applied: Applied, resource: Resource) -> Change:
-    before = applied.resource
-    reason = Reason.CHANGED if before.managed_by == resource.managed_by else Reason.HANDED_OVER
-    generation = applied.generation + (before.spec != resource.spec)
-    fields = field_changes(before, resource)
-    return Change(Action.UPDATE, reason, resource, applied, applied.uid, generation, fields)
+def _moved(before: Resource, after: Resource, observed: Observed, found: Renames) -> tuple[FieldChange, ...]:
+    """References that read as they did, and name another resource now: one that has taken the name over."""
+    if not found.former:
+        return ()
+    moved = moved_references(before, after, observed.applied, found)
+    return tuple(
+        FieldChange(f"spec.{field}", relative(named, after.identity.tenant), after.spec[field])
+        for field, named in moved.items()
+        if before.spec[field] == after.spec[field]
+    )
+
+
+def _changed(
+    action: Action, reason: Reason, before: Applied, resource: Resource, fields: tuple[FieldChange, ...]
+) -> Change:
+    is_other_spec = before.resource.spec != resource.spec or any(field.path.startswith("spec.") for field in fields)
+    generation = before.generation + is_other_spec
+    return Change(action, reason, resource, before, before.uid, generation, fields)
 
 
 def _repair(applied: Applied, resource: Resource, observed: Observed, placement: Placement) -> list[Change]:

@@ -55,7 +55,7 @@ def _of_topic(applied: Applied, observed: Observed, placement: Placement) -> Ite
     if live is None or not live.meta:
         yield _meta_missing(placement.buckets.get(identity.tenant), observed)
     else:
-        yield from _meta_faults(topic_meta(applied.resource), live.meta)
+        yield from _meta_faults(topic_meta(applied.resource, placement.closing), live.meta)
         yield from _generation_fault(live, applied.generation)
         yield from _index_fault(applied.uid, live.bucket, observed)
     groups: Mapping[int, Mapping[str, str]] = {} if live is None else live.groups

@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mqops.model import Identity
+from pydantic import ValidationError
+
+from mqops.model import KINDS, Identity
 from reconciler.planning.change import FieldChange
 from reconciler.state import Resource
 
@@ -35,6 +37,15 @@ def field_changes(before: Resource, after: Resource) -> tuple[FieldChange, ...]:
         *_differences("managedBy", before.managed_by, after.managed_by),
         *_differences("impliedBy", _text(before.implied_by), _text(after.implied_by)),
     )
+
+
+def in_model_order(resource: Resource) -> dict[str, Any]:
+    """The spec in the order of its kind's documentation, which PostgreSQL does not keep."""
+    spec = dict(resource.spec)
+    try:
+        return KINDS[resource.identity.kind].spec.model_validate(spec).model_dump(mode="json")
+    except ValidationError:  # of another version of mqops
+        return spec
 
 
 def leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

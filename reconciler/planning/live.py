@@ -3,10 +3,22 @@
 One place for both who compares (``drift``) and who writes (``provision``), so that what is written is found equal.
 """
 
+from collections.abc import Container
+
 from mqops.durations import parse_duration
 from mqops.model import Identity
 from reconciler.planning.placement import STORED, Placement
 from reconciler.state import Resource
+
+SETTINGS = frozenset(
+    {
+        *("kind", "tenant", "name", "state", "closing"),
+        *("partitions", "max_backlog", "retention_ms", "min_generation"),
+        *("topic", "own", "max_attempts", "dead"),
+    }
+)
+"""The fields of meta hashes that say how something is set up. The others are positions and counters, and move with
+every message."""
 
 
 def has_live_part(identity: Identity) -> bool:
@@ -14,15 +26,16 @@ def has_live_part(identity: Identity) -> bool:
     return identity.kind in STORED or identity.kind in ("Subscription", "Tenant")
 
 
-def topic_meta(resource: Resource) -> dict[str, str]:
-    """The settings of a topic or queue, without its ``min_generation``, which depends on its past."""
+def topic_meta(resource: Resource, closing: Container[str]) -> dict[str, str]:
+    """The settings of a topic or queue, without its ``min_generation``, which depends on its past. In a tenant among
+    those that are ``closing`` it takes no messages, whatever its own state."""
     spec, identity = resource.spec, resource.identity
     return {
         "kind": identity.kind,
         "tenant": identity.tenant,
         "name": identity.name,
         "partitions": str(spec["partitions"]),
-        "state": str(spec["state"]),
+        "state": "closing" if identity.tenant in closing else str(spec["state"]),
         "max_backlog": "" if spec["maxBacklog"] is None else str(spec["maxBacklog"]),
         "retention_ms": str(parse_duration(spec["retention"])),
     }

@@ -23,6 +23,8 @@ class Placement:
     uids: Mapping[Identity, str]
     buckets: Mapping[str, int]
     """By tenant."""
+    closing: frozenset[str] = frozenset()
+    """Names of tenants that are being closed."""
 
     def topic(self, tenant: str, reference: str) -> Identity:
         """The topic or queue that ``reference`` means to ``tenant``: ``name``, or ``tenant/name``."""
@@ -59,7 +61,16 @@ def placement_of(observed: Observed, wanted: Iterable[Identity]) -> Placement:
                 uids[identity] = found[identity]
             elif identity in observed.lost:
                 uids[identity] = observed.lost[identity].uid
-    return Placement(observed.keys, uids, buckets)
+    return Placement(observed.keys, uids, buckets, closing_tenants(observed))
+
+
+def closing_tenants(observed: Observed) -> frozenset[str]:
+    """Names of the tenants that are closing as of what is applied."""
+    return frozenset(
+        identity.name
+        for identity, applied in observed.applied.items()
+        if identity.kind == "Tenant" and applied.resource.spec["state"] == "closing"
+    )
 
 
 def strays(observed: Observed, buckets: Mapping[str, int]) -> dict[Identity, str]:
@@ -112,8 +123,9 @@ def _is_at_home(live: LiveTopic | LiveSubscription, observed: Observed, buckets:
 
 def _buckets(observed: Observed) -> dict[str, int]:
     """By tenant: from its uid, or, when neither row nor history has it, from where its topics are found."""
+    owners = {row.uid: identity.tenant for identity, row in observed.applied.items() if identity.kind in STORED}
     buckets = {
-        live.meta["tenant"]: live.bucket
+        owners.get(live.uid, live.meta["tenant"]): live.bucket
         for live in sorted(observed.topics.values(), key=lambda live: live.uid, reverse=True)
         if "tenant" in live.meta
     }

@@ -3,19 +3,38 @@
 A plan made right after an apply that went through is empty, whatever moved about within the manifests.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mqops.model import SourceSpec
+from mqops.model import Identity, SourceSpec
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.diff import diff
 from reconciler.planning.placement import Leftover, leftovers
 from reconciler.planning.refusals import Refusal, refuse
+from reconciler.planning.renames import renames_of
+from reconciler.planning.scope import EVERYTHING, Scope, narrowed, refreshed
 from reconciler.state import Observed, Origin, Resource
 
 NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A change that a whole plan would have, and a limited one leaves out."""
+
+    action: Action
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where the resource with this uid now stands in the manifests, and what it says there that it was called."""
+
+    uid: str
+    origin: Origin
+    renamed_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +45,12 @@ class Plan:
     refused: tuple[Refusal, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     """What interrupted deletes left on Redis, removed with the next apply."""
-    moved: tuple[tuple[str, Origin], ...] = ()
-    """Uids of what stands elsewhere in the manifests than before: noted by an apply, but no change."""
+    moved: tuple[Moved, ...] = ()
+    """What stands elsewhere in the manifests than before: noted by an apply, but no change."""
     others: int = 0
     """How many resources of the catalog belong to owners that are not loaded, and are left alone."""
+    outside: tuple[Outside, ...] = ()
+    """What there would be to do beyond what the plan was limited to."""
     revision: int = 0
     """The catalog's, when the plan was made: an apply refuses to work on another."""
 
@@ -52,20 +73,29 @@ def plan(
     observed: Observed,
     sources: Mapping[str, SourceSpec],
     taken: Mapping[str, SourceSpec] = NOTHING_TAKEN,
+    scope: Scope = EVERYTHING,
 ) -> Plan:
     """What turns ``observed`` into ``desired``, within what ``sources`` (the loaded ones, by name) own. What ``taken``
-    sources own, which are not loaded, is handed over where it is desired, and deleted where it is not."""
+    sources own, which are not loaded, is handed over where it is desired, and deleted where it is not. What lies
+    outside of ``scope`` is neither done nor refused."""
     sources = {**sources, **taken}
     desired = tuple(desired)
-    changes = diff(desired, observed, sources)
+    every = changes = diff(desired, observed, sources)
+    if scope.is_refresh_only:
+        desired = refreshed(desired, observed, sources)
+        changes = diff(desired, observed, sources)
+    changes = narrowed(changes, observed, scope)
     refused = refuse(changes, desired, observed, sources, taken)
     out = {refusal.change.identity for refusal in refused}
+    every_leftover = leftovers(observed)
+    removed = tuple(leftover for leftover in every_leftover if scope.is_whole or leftover.identity in scope.targets)
     return Plan(
         changes=tuple(change for change in changes if change.identity not in out),
         refused=refused,
-        leftovers=leftovers(observed),
-        moved=_moved(desired, observed),
+        leftovers=removed,
+        moved=_moved(desired, observed, changes) if scope.is_whole else (),
         others=sum(applied.resource.managed_by not in sources for applied in observed.applied.values()),
+        outside=() if scope.is_whole else _outside((every, every_leftover), (changes, removed)),
         revision=observed.revision,
     )
 
@@ -90,11 +120,31 @@ def hold_back(
     return replace(found, changes=done), tuple(change for change in found.changes if change.identity in held)
 
 
-def _moved(desired: Iterable[Resource], observed: Observed) -> tuple[tuple[str, Origin], ...]:
+Doings = tuple[Iterable[Change], Iterable[Leftover]]
+
+
+def _outside(every: Doings, inside: Doings) -> tuple[Outside, ...]:
+    kept = set(_listed(inside))
+    return tuple(one for one in _listed(every) if one not in kept)
+
+
+def _listed(doings: Doings) -> Iterator[Outside]:
+    changes, remains = doings
+    for change in changes:
+        yield Outside(change.action, change.identity)
+    for leftover in remains:
+        yield Outside(Action.DELETE, leftover.identity)
+
+
+def _moved(desired: Iterable[Resource], observed: Observed, changes: Iterable[Change]) -> tuple[Moved, ...]:
+    """Not of renames, which say so themselves."""
+    out = renames_of(changes)
     return tuple(
-        (applied.uid, resource.origin)
+        Moved(applied.uid, resource.origin, resource.renamed_from)
         for resource in desired
         if (applied := observed.applied.get(resource.identity)) is not None
-        and applied.resource.origin != resource.origin
+        and resource.identity not in out.former
+        and resource.identity not in out.current
+        and (applied.resource.origin, applied.resource.renamed_from) != (resource.origin, resource.renamed_from)
         and applied.resource.managed_by == resource.managed_by
     )

@@ -4,14 +4,15 @@ A refused change is left out and the rest goes on. What depends on it is refused
 something staying still needs, so that what is left of the plan holds together.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from mqops.model import Identity, SourceSpec
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
-from reconciler.planning.placement import STORED, resolve
+from reconciler.planning.placement import STORED
+from reconciler.planning.renames import Renames, moved_references, relative, renames_of
 from reconciler.state import Observed, Resource
 
 
@@ -24,8 +25,14 @@ class Obstacle(StrEnum):
     KIND_FIXED = "kind_fixed"
     OWNED_ELSEWHERE = "owned_elsewhere"
     SOURCE_EMPTIED = "source_emptied"
+    STAYS_BEHIND = "stays_behind"
+    """Its tenant is renamed without it, and another gets the tenant's name, under which it is declared."""
     STILL_NEEDED = "still_needed"
     DEPENDS_ON_REFUSED = "depends_on_refused"
+    PROTECTED = "protected"
+    MASS_DELETE = "mass_delete"
+    DATA_LOSS = "data_loss"
+    TENANT_ACTIVE = "tenant_active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,12 @@ class Refusal:
 class _Context:
     observed: Observed
     sources: Mapping[str, SourceSpec]
+    renames: Renames
+    seen: Observed
+    """``observed`` under the names that everything will have."""
     wanted: frozenset[Identity]
+    miscalled: Mapping[Identity, Identity]
+    """What a new resource says it was called, of the other of the two kinds that share names → that resource."""
     declaring: frozenset[str]
     """Sources that declare something, or need not."""
 
@@ -56,10 +68,15 @@ def refuse(
     """Every change of ``changes`` that may not be made, in their order. Sources in ``taken`` may be left with nothing:
     that is what taking them over is for."""
     changes, desired = tuple(changes), tuple(desired)
+    renames = renames_of(changes)
+    seen = renames.seen(observed)
     context = _Context(
         observed,
         sources,
+        renames,
+        seen,
         frozenset(resource.identity for resource in desired),
+        {_other_kind(old): new for new, old in _said(desired) if new not in seen.applied},
         frozenset(resource.managed_by for resource in desired if resource.identity.kind != "Source").union(taken),
     )
     refused: dict[Identity, Refusal] = {}
@@ -68,10 +85,19 @@ def refuse(
             found = rule(change, context)
             if found is not None:
                 refused.setdefault(change.identity, Refusal(change, *found))
+    refused = with_dependents(changes, refused, observed)
+    return tuple(refused[change.identity] for change in changes if change.identity in refused)
+
+
+def with_dependents(
+    changes: Collection[Change], refused: Mapping[Identity, Refusal], observed: Observed
+) -> dict[Identity, Refusal]:
+    """``refused``, and what has to stay out with it."""
+    every = dict(refused)
     for identity, left in dependents(changes, refused, observed).items():
         obstacle = Obstacle.STILL_NEEDED if left.is_needed else Obstacle.DEPENDS_ON_REFUSED
-        refused[identity] = Refusal(left.change, obstacle, left.message)
-    return tuple(refused[change.identity] for change in changes if change.identity in refused)
+        every[identity] = Refusal(left.change, obstacle, left.message)
+    return every
 
 
 Found = tuple[Obstacle, str] | None
@@ -82,10 +108,40 @@ def _owned_elsewhere(change: Change, context: _Context) -> Found:
     if owner is None or owner == change.resource.managed_by or owner in context.sources:
         return None
     message = (
-        f"{change.identity} belongs to source {owner!r}, which is not among those here: remove it from one of the "
-        f"two; or, when {owner!r} is no more, pass --take-over {owner}"
+        f"{change.renamed_from or change.identity} belongs to source {owner!r}, which is not among those here: remove "
+        f"it from one of the two; or, when {owner!r} is no more, pass --take-over {owner}"
     )
     return Obstacle.OWNED_ELSEWHERE, message
+
+
+def _other_kind(identity: Identity) -> Identity:
+    return identity._replace(kind="Queue" if identity.kind == "Topic" else "Topic")
+
+
+def _said(desired: Iterable[Resource]) -> Iterator[tuple[Identity, Identity]]:
+    """Topics and queues that say what they were called, with that."""
+    for resource in desired:
+        if resource.identity.kind in STORED and resource.renamed_from is not None:
+            yield resource.identity, resource.identity._replace(name=resource.renamed_from)
+
+
+def _kind_kept(change: Change, context: _Context) -> Found:
+    """A queue that says it was a topic, and the other way round. Both halves are refused, as of ``_kind_fixed``."""
+    name = change.resource.renamed_from
+    if change.action is Action.DELETE:
+        old, new = change.identity, context.miscalled.get(change.identity)
+    elif change.identity.kind in STORED and name is not None:
+        old, new = _other_kind(change.identity)._replace(name=name), change.identity
+    else:
+        return None
+    is_meant = old in context.seen.applied and old not in context.wanted  # and is not renamed itself
+    if new is None or context.miscalled.get(old) != new or not is_meant:
+        return None
+    message = (
+        f"{old} cannot become {new}: a renamed resource keeps its kind. Leave renamedFrom out to have a new one, and "
+        f"delete {old} in an apply of its own"
+    )
+    return Obstacle.KIND_FIXED, message
 
 
 def _kind_fixed(change: Change, context: _Context) -> Found:
@@ -93,11 +149,12 @@ def _kind_fixed(change: Change, context: _Context) -> Found:
     identity = change.identity
     if identity.kind not in STORED:
         return None
-    other = Identity("Queue" if identity.kind == "Topic" else "Topic", identity.tenant, identity.name)
+    other = _other_kind(identity)
     if change.action is Action.DELETE:
         is_changing, old, new = other in context.wanted, identity, other
     else:
-        is_changing, old, new = change.before is None and other in context.observed.applied, other, identity
+        is_new = change.before is None or change.action is Action.RENAME
+        is_changing, old, new = is_new and other in context.seen.applied, other, identity
     if not is_changing:
         return None
     message = (
@@ -125,22 +182,29 @@ def _partitions_shrink(change: Change, context: _Context) -> Found:
     return Obstacle.PARTITIONS_SHRINK, message
 
 
+def _is_fixed_subscription(change: Change) -> bool:
+    return change.identity.kind == "Subscription" and change.action in (Action.UPDATE, Action.RENAME)
+
+
 def _topic_fixed(change: Change, context: _Context) -> Found:
-    if change.identity.kind != "Subscription" or change.action is not Action.UPDATE or change.before is None:
+    if not _is_fixed_subscription(change) or change.before is None:
         return None
-    before, after = change.before.resource.spec["topic"], change.resource.spec["topic"]
-    known, tenant = context.observed.applied, change.identity.tenant
-    if before == after or resolve(tenant, before, known) == resolve(tenant, after, known):
+    rows, renames = context.observed.applied, context.renames
+    then = moved_references(change.before.resource, change.resource, rows, renames).get("topic")
+    if then is None:
         return None
+    before, after = relative(then, change.identity.tenant), change.resource.spec["topic"]
+    is_renamed = then in renames.former
+    what, way = (f"what becomes {before!r}", f"read {before!r} here; or ") if is_renamed else (repr(before), "")
     message = (
-        f"{change.identity} reads {before!r}, and a subscription keeps its topic: create one with another name "
+        f"{change.identity} reads {what}, and a subscription keeps its topic: {way}create one with another name "
         f"for {after!r}, and delete this one when it has nothing left"
     )
     return Obstacle.TOPIC_FIXED, message
 
 
 def _start_fixed(change: Change, context: _Context) -> Found:
-    if change.identity.kind != "Subscription" or change.action is not Action.UPDATE or change.before is None:
+    if not _is_fixed_subscription(change) or change.before is None:
         return None
     before, after = change.before.resource.spec["startFrom"], change.resource.spec["startFrom"]
     if before == after:
@@ -150,6 +214,27 @@ def _start_fixed(change: Change, context: _Context) -> Found:
         f"or create a subscription with another name"
     )
     return Obstacle.START_FIXED, message
+
+
+def _stays_behind(change: Change, context: _Context) -> Found:
+    old = change.renamed_from
+    if old is None or old.kind != "Tenant" or old not in context.wanted:
+        return None
+    left = sorted(
+        identity
+        for identity in context.wanted
+        if identity.tenant == old.name
+        and identity in context.observed.applied
+        and identity not in context.renames.current
+    )
+    if not left:
+        return None
+    name = change.identity.name
+    message = (
+        f"{left[0]} is declared of the new {old}, and applied of the one that becomes {name}: declare it of {name}, "
+        f"or rename the tenant in an apply of its own first"
+    )
+    return Obstacle.STAYS_BEHIND, message
 
 
 def _source_emptied(change: Change, context: _Context) -> Found:
@@ -167,8 +252,10 @@ def _source_emptied(change: Change, context: _Context) -> Found:
 _RULES: tuple[Callable[[Change, _Context], Found], ...] = (
     _owned_elsewhere,
     _kind_fixed,
+    _kind_kept,
     _partitions_shrink,
     _topic_fixed,
     _start_fixed,
     _source_emptied,
+    _stays_behind,
 )

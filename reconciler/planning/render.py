@@ -10,17 +10,23 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any
 
-from mqops.model import KINDS, Identity
+from mqops.model import Identity, defaults_of
 from reconciler.manifests.problem import printable
 from reconciler.planning.change import Action, Change, FieldChange, Reason
+from reconciler.planning.document import (
+    FORMAT_VERSION,
+    ChangeDocument,
+    CostDocument,
+    NameDocument,
+    PlanDocument,
+    StateDocument,
+)
 from reconciler.planning.fields import leaves
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
-from reconciler.state import Resource
+from reconciler.state import Cost, Resource
 
-FORMAT_VERSION = "1.0"
-
-SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±"}
+SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±", Action.RENAME: ">"}
 
 _REASONS = {
     Reason.STRAY_FOUND: "taking up what Redis already holds of it",
@@ -34,6 +40,9 @@ _REASONS = {
 }
 """What to say beside the action; reasons that the action says already are not here."""
 
+_MOST_NAMED = 5
+_OF_MANY = (Obstacle.SOURCE_EMPTIED, Obstacle.MASS_DELETE, Obstacle.TENANT_ACTIVE)
+
 _PLAIN = re.compile(r"[\w./:@+-]+")
 
 Line = tuple[str, str]
@@ -46,12 +55,11 @@ def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
         yield from change_lines(change, directory)
     for leftover in plan.leftovers:
         yield "delete", f"  - remove {leftover.identity} from Redis: an interrupted delete left it there"
-    yield from _refusal_lines(plan.refused, directory)
+    yield from refusal_lines(plan.refused, directory)
     if plan.changes or plan.leftovers or plan.refused:
         yield "plain", ""
-    if plan.others:
-        what = "1 resource of another owner is" if plan.others == 1 else f"{plan.others} resources of other owners are"
-        yield "plain", f"{what} left alone."
+    for note in notes(plan):
+        yield "plain", note
     yield "plain", footer(plan)
 
 
@@ -60,28 +68,50 @@ def text(plan: Plan, directory: str = "") -> str:
     return "".join(f"{line}\n" for _, line in text_lines(plan, directory))
 
 
+def notes(plan: Plan) -> Iterator[str]:
+    """What is not part of the plan, in a sentence each."""
+    if plan.others:
+        what = "1 resource of another owner is" if plan.others == 1 else f"{plan.others} resources of other owners are"
+        yield f"{what} left alone."
+    if plan.outside:
+        named = ", ".join(f"{one.action} {one.identity}" for one in plan.outside[:_MOST_NAMED])
+        more = f", and {len(plan.outside) - _MOST_NAMED} more" if len(plan.outside) > _MOST_NAMED else ""
+        yield f"Left out, since the plan is limited: {named}{more}."
+
+
 def footer(plan: Plan) -> str:
     """The last line: what would be done."""
+    if plan.is_empty and not plan.refused and plan.outside:
+        return "No changes within what the plan is limited to."
     if plan.is_empty and not plan.refused:
         return "No changes. What is applied matches the manifests."
-    counts = ", ".join(f"{number} to {action}" for action, number in plan.summary.items())
+    told = (item for item in plan.summary.items() if item[1] or item[0] != Action.RENAME)
+    counts = ", ".join(f"{number} to {action}" for action, number in told)
     refused = f" {len(plan.refused)} refused." if plan.refused else ""
     return f"Plan: {counts}.{refused}"
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
-    """The plan for programs. Fields are only added within a major ``format_version``."""
+def as_json(plan: Plan) -> PlanDocument:
+    """The plan for programs."""
     return {
         "format_version": FORMAT_VERSION,
         "revision": plan.revision,
-        "summary": {**plan.summary, "refused": len(plan.refused)},
+        "summary": {
+            "create": plan.count(Action.CREATE),
+            "update": plan.count(Action.UPDATE),
+            "delete": plan.count(Action.DELETE),
+            "repair": plan.count(Action.REPAIR),
+            "rename": plan.count(Action.RENAME),
+            "refused": len(plan.refused),
+        },
         "resource_changes": [change_json(change) for change in plan.changes],
         "refused": [
-            {**change_json(refusal.change), "obstacle": refusal.obstacle.value, "message": refusal.message}
+            {**change_json(refusal.change), "obstacle": refusal.obstacle, "message": refusal.message}
             for refusal in plan.refused
         ],
         "leftovers": [{**_identity_json(leftover.identity), "uid": leftover.uid} for leftover in plan.leftovers],
         "others": plan.others,
+        "outside": [{**_identity_json(one.identity), "action": one.action} for one in plan.outside],
     }
 
 
@@ -96,18 +126,36 @@ def value_text(value: Any) -> str:
 
 
 def change_lines(change: Change, directory: str) -> Iterator[Line]:
-    """One change with its fields; ``directory`` like in ``text_lines``."""
+    """One change of it: what happens, and each field below."""
     notes = [_REASONS[change.reason]] if change.reason in _REASONS else []
     if change.resource.implied_by is not None:
         notes.append(f"implied by {change.resource.implied_by}")
+    if change.cost is not None:
+        notes.append(_cost_text(change.cost))
     note = f" ({'; '.join(notes)})" if notes else ""
-    what = f"  {SYMBOLS[change.action]} {change.action} {change.identity}{note}"
+    what = f"  {SYMBOLS[change.action]} {change.action} {named(change)}{note}"
     yield change.action.value, f"{what}  {_place(change, directory)}"
     if change.action is Action.CREATE:
         for path, value in _told(change.resource):
             yield "field", f"      {path}: {value_text(value)}"
     for field in change.fields:
         yield "field", f"      {_field_text(field)}"
+
+
+def _cost_text(cost: Cost) -> str:
+    """What a delete takes along."""
+    counts = ((cost.messages, "message"), (cost.unfinished, "unfinished"), (cost.in_flight, "in flight"))
+    told = [f"{number} {word}{'s' if word == 'message' and number != 1 else ''}" for number, word in counts if number]
+    if cost.readers:
+        told.append(f"read by {cost.readers}")
+    return f"takes along {', '.join(told)}" if told else "holds nothing"
+
+
+def named(change: Change) -> str:
+    """What it is about; of a rename both names."""
+    if change.renamed_from is None:
+        return str(change.identity)
+    return f"{change.renamed_from} → {str(change.identity).removeprefix(f'{change.identity.kind} ')}"
 
 
 def _field_text(field: FieldChange) -> str:
@@ -133,28 +181,27 @@ def _told(resource: Resource) -> Iterator[tuple[str, Any]]:
 @cache
 def _usual(kind: str) -> dict[str, Any]:
     """The default of each field of a kind that has one, as manifests would write it, by path."""
-    defaults = KINDS[kind].spec.model_construct().model_dump(mode="json")
-    return dict(leaves("spec", defaults))
+    return dict(leaves("spec", defaults_of(kind)))
 
 
-def _refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line]:
-    """One paragraph a refusal; those of one emptied source are told together."""
-    emptied: dict[str, int] = {}
+def refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line]:
+    """One paragraph a refusal; what is refused to a whole source or tenant is told once."""
+    together: dict[str, int] = {}
     for refusal in refused:
-        if refusal.obstacle is Obstacle.SOURCE_EMPTIED:
-            emptied[refusal.message] = emptied.get(refusal.message, 0) + 1
-    for message, count in emptied.items():
+        if refusal.obstacle in _OF_MANY:
+            together[refusal.message] = together.get(refusal.message, 0) + 1
+    for message, count in together.items():
         what = "1 delete is" if count == 1 else f"{count} deletes are"
         yield "refused", f"  ! {what} refused: {message}"
     for refusal in refused:
-        if refusal.obstacle is not Obstacle.SOURCE_EMPTIED:
+        if refusal.obstacle not in _OF_MANY:
             change = refusal.change
-            yield "refused", f"  ! cannot {change.action} {change.identity}  {_place(change, directory)}"
+            yield "refused", f"  ! cannot {change.action} {named(change)}  {_place(change, directory)}"
             yield "refused", f"      {refusal.message}"
 
 
-def change_json(change: Change) -> dict[str, Any]:
-    """One change as the plan's JSON has it."""
+def change_json(change: Change) -> ChangeDocument:
+    """One change of it."""
     implied_by = change.resource.implied_by
     before = None if change.before is None else _resource_json(change.before.resource)
     return {
@@ -164,21 +211,32 @@ def change_json(change: Change) -> dict[str, Any]:
         "implied_by": None if implied_by is None else str(implied_by),
         "file": change.origin.file,
         "line": change.origin.line,
-        "reason": change.reason.value,
+        "reason": change.reason,
+        "renamed_from": None if change.renamed_from is None else str(change.renamed_from),
         "change": {
-            "actions": [change.action.value],
+            "actions": [change.action],
             "before": before,
             "after": None if change.action is Action.DELETE else _resource_json(change.resource),
         },
+        "cost": None if change.cost is None else _cost_json(change.cost),
         "fields": [{"path": f.path, "before": f.before, "after": f.after} for f in change.fields],
     }
 
 
-def _identity_json(identity: Identity) -> dict[str, str]:
+def _cost_json(cost: Cost) -> CostDocument:
+    return {
+        "messages": cost.messages,
+        "unfinished": cost.unfinished,
+        "in_flight": cost.in_flight,
+        "readers": cost.readers,
+    }
+
+
+def _identity_json(identity: Identity) -> NameDocument:
     return {"kind": identity.kind, "tenant": identity.tenant, "name": identity.name}
 
 
-def _resource_json(resource: Resource) -> dict[str, Any]:
+def _resource_json(resource: Resource) -> StateDocument:
     return {
         "spec": dict(resource.spec),
         "labels": dict(resource.labels),

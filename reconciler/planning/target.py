@@ -3,14 +3,15 @@
 The arguments follow the headers of ``reconciler/scripts/*.lua``.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from mqops.keys import bucket_of
 from mqops.model import Identity
 from reconciler.planning.change import Action, Change
 from reconciler.planning.live import subscription_meta, topic_meta
-from reconciler.planning.placement import STORED, Leftover, Placement, placement_of
+from reconciler.planning.placement import STORED, Leftover, Placement, closing_tenants, placement_of
+from reconciler.planning.renames import renames_of
 from reconciler.state import Observed, Resource
 
 
@@ -29,12 +30,14 @@ class Target:
     """Where everything will be."""
 
     observed: Observed
+    """What was found, under the names that it will have."""
     placement: Placement
     """Complete: every resource that the plan creates has its uid."""
 
 
 def target_of(changes: Collection[Change], observed: Observed, new_uid: Callable[[], str]) -> Target:
     """Gives a uid to what has none. A tenant whose topics were found without it gets one in their bucket."""
+    observed = renames_of(changes).seen(observed)
     known = placement_of(observed, [change.identity for change in changes])
     uids, buckets = dict(known.uids), dict(known.buckets)
     for change in changes:
@@ -48,31 +51,46 @@ def target_of(changes: Collection[Change], observed: Observed, new_uid: Callable
                 uid = new_uid()
             buckets[identity.name] = bucket_of(uid)
         uids[identity] = uid
-    return Target(observed, Placement(observed.keys, uids, buckets))
+    closing = set(known.closing)
+    for change in changes:
+        if change.identity.kind == "Tenant":
+            is_closing = change.action is not Action.DELETE and change.resource.spec["state"] == "closing"
+            (closing.add if is_closing else closing.discard)(change.identity.name)
+    return Target(observed, Placement(observed.keys, uids, buckets, frozenset(closing)))
 
 
 def topic_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
-    """Makes streams and settings of topics and queues."""
+    """Makes streams and settings of topics and queues; and, where a tenant closes or opens again, the settings of all
+    that it has."""
+    turned = target.placement.closing ^ closing_tenants(target.observed)
+    changed: set[Identity] = set()
     for change in changes:
-        if change.action is Action.DELETE or change.identity.kind not in STORED:
-            continue
-        meta = topic_meta(change.resource)
-        uid = target.placement.uids[change.identity]
-        names = ("kind", "tenant", "name", "partitions", "min_generation", "state", "max_backlog", "retention_ms")
-        meta["min_generation"] = str(_min_generation(change, uid, target.observed))
-        bucket = target.placement.buckets[change.identity.tenant]
-        yield Step(change.identity, "prepare_topic", bucket, (uid, *(meta[name] for name in names)))
+        if change.action is not Action.DELETE and change.identity.kind in STORED:
+            changed.add(change.identity)
+            yield _topic_step(change.identity, change.resource, change.generation, target)
+    for identity, applied in target.observed.applied.items():
+        if identity.kind in STORED and identity.tenant in turned and identity not in changed:
+            owner = Identity("Tenant", "", identity.tenant)
+            yield _topic_step(owner, applied.resource, applied.generation, target)
 
 
-def _min_generation(change: Change, uid: str, observed: Observed) -> int:
+def _topic_step(owner: Identity, resource: Resource, generation: int, target: Target) -> Step:
+    uid = target.placement.uids[resource.identity]
+    meta = topic_meta(resource, target.placement.closing)
+    names = ("kind", "tenant", "name", "partitions", "min_generation", "state", "max_backlog", "retention_ms")
+    meta["min_generation"] = str(_min_generation(meta, generation, uid, target.observed))
+    bucket = target.placement.buckets[resource.identity.tenant]
+    return Step(owner, "prepare_topic", bucket, (uid, *(meta[name] for name in names)))
+
+
+def _min_generation(wanted: Mapping[str, str], generation: int, uid: str, observed: Observed) -> int:
     """The generation that publishers must know at least: that in which partitions or state last changed."""
     live = observed.topics.get(uid)
     known = "" if live is None else live.meta.get("min_generation", "")
-    if live is None or not known.isdecimal() or int(known) > change.generation:
-        return change.generation
-    wanted = topic_meta(change.resource)
+    if live is None or not known.isdecimal() or int(known) > generation:
+        return generation
     is_same = all(live.meta.get(name) == wanted[name] for name in ("partitions", "state"))
-    return int(known) if is_same else change.generation
+    return int(known) if is_same else generation
 
 
 def subscription_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:

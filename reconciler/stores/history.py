@@ -25,7 +25,7 @@ class Author:
     actor: str
     """Such as ``ann@build-7``."""
     trigger: str
-    """``apply``, ``watch``, ``repair``, ``rollback``, ``suspend`` or ``resume``."""
+    """``apply``, ``watch``, ``repair``, ``api``, ``rollback``, ``suspend`` or ``resume``."""
     commit: Commit | None = None
     """Of the manifests that are applied; ``None`` when they are of none."""
     note: str = ""
@@ -93,7 +93,8 @@ def _touched(changes: Collection[Change]) -> set[str]:
 
 
 def changes_of(connection: Connection[Any], identity: Identity, limit: int) -> list[Entry]:
-    """The latest changes of a resource, the latest first. Raises ``BrokerNotAvailable``."""
+    """The latest changes of a resource, the latest first: those under its former names too, and those of earlier
+    resources of its name that are no more. Raises ``BrokerNotAvailable``."""
     with translated():
         rows = connection.execute(
             queries("history")["of_resource"],
@@ -140,11 +141,14 @@ def _state(resource: Resource, generation: int) -> dict[str, Any]:
 
 
 def _state_after(change: Change) -> dict[str, Any]:
-    """Of a repair, also what was put back: nothing else tells, since the configuration is the same."""
+    """Of a repair, also what was put back: nothing else tells, since the configuration is the same. Of a rename, the
+    name before."""
     state = _state(change.resource, change.generation)
     if change.action is Action.REPAIR:
         fields = [{"path": field.path, "before": field.before, "after": field.after} for field in change.fields]
         state["repaired"] = {"reason": change.reason.value, "fields": fields}
+    if change.renamed_from is not None:
+        state["renamedFrom"] = str(change.renamed_from)
     return state
 
 

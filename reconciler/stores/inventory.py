@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from mqops.model import API_VERSION, KINDS, Identity
+from mqops.model import API_VERSION, Identity
 from reconciler.planning.drift import Drift, drift_of
+from reconciler.planning.fields import in_model_order
 from reconciler.planning.links import links
 from reconciler.planning.placement import STORED, placement_of, resolve
 from reconciler.state import Applied, LiveTopic, Observed
@@ -41,11 +40,7 @@ class Item:
     @property
     def spec(self) -> dict[str, Any]:
         """In the order of its kind's documentation, which PostgreSQL does not keep."""
-        spec = dict(self.applied.resource.spec)
-        try:
-            return KINDS[self.identity.kind].spec.model_validate(spec).model_dump(mode="json")
-        except ValidationError:  # of another version of mqops
-            return spec
+        return in_model_order(self.applied.resource)
 
     def as_json(self) -> dict[str, Any]:
         """A manifest that would declare it, with its status."""
@@ -113,7 +108,7 @@ def read_items(stores: Stores, is_chosen: Callable[[Applied], bool]) -> list[Ite
     with translated():
         ages = read_ages(stores.database)
     items = [
-        Item(applied, *ages[applied.uid], _numbers(applied, observed)) for applied in chosen if applied.uid in ages
+        Item(applied, *ages[applied.uid], numbers_of(applied, observed)) for applied in chosen if applied.uid in ages
     ]
     return sorted(items, key=lambda item: (item.identity.tenant, item.identity.name))
 
@@ -131,7 +126,7 @@ def read_details(stores: Stores, identity: Identity) -> Details | None:
     with translated():
         ages = read_ages(stores.database)
     return Details(
-        item=Item(applied, *ages[applied.uid], _numbers(applied, observed)),
+        item=Item(applied, *ages[applied.uid], numbers_of(applied, observed)),
         implied=tuple(sorted(other for other, row in rows.applied.items() if row.resource.implied_by == identity)),
         needed_by=tuple(sorted(other for other, needed in needs.items() if identity in needed)),
         partitions=_partitions(applied, topic_uid, observed),
@@ -149,7 +144,8 @@ def _topic_uid(applied: Applied, rows: Mapping[Identity, Applied]) -> str:
     return applied.uid if identity.kind in STORED else ""
 
 
-def _numbers(applied: Applied, observed: Observed) -> dict[str, int]:
+def numbers_of(applied: Applied, observed: Observed) -> dict[str, int]:
+    """See ``Item.numbers``."""
     identity = applied.resource.identity
     topic = observed.topics.get(_topic_uid(applied, observed.applied))
     total = _integer(topic.meta if topic is not None else {}, "total")

@@ -17,7 +17,7 @@ from mqops.model import Identity
 from reconciler.planning.placement import STORED, resolve
 from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed
 from reconciler.stores import Stores, translated
-from reconciler.stores.store import Rows, read_rows
+from reconciler.stores.store import Rows, read_rows, read_tenant_rows
 
 _COMMANDS_AT_ONCE = 1_000
 
@@ -42,16 +42,24 @@ def observe_rows(stores: Stores, wanted: Collection[Identity] = ()) -> Rows:
         return read_rows(stores.database, wanted)
 
 
-def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None) -> Observed:
+def observe_tenant(stores: Stores, tenant: str, wanted: Collection[Identity]) -> Observed:
+    """Like ``observe``, of one tenant: what it has, what others have that it may refer to or that refers to it, and
+    what no row claims."""
+    with translated():
+        rows, elsewhere = read_tenant_rows(stores.database, tenant, wanted)
+    return observe_live(stores, rows, None, elsewhere)
+
+
+def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None, elsewhere: Collection[str] = ()) -> Observed:
     """What Redis has of the topics and subscriptions with these ``uids``; of everything, and of what no row claims
-    too, when they are ``None``. Raises like ``observe``."""
+    too, when they are ``None``, but for those ``elsewhere``. Raises like ``observe``."""
     redis, keys = stores.redis, stores.keys
     with translated():
         epochs, index = _read_buckets(redis, keys)
-        places = _places(rows, index, uids)
+        places = {uid: place for uid, place in _places(rows, index, uids).items() if uid not in elsewhere}
         metas = _read_metas(redis, keys, places)
         topics = {uid: place for uid, place in places.items() if place[0] in STORED}
-        readers = _read_each(redis, list(topics), lambda pipe, uid: pipe.hgetall(keys.groups(topics[uid][1], uid)))
+        readers = read_each(redis, list(topics), lambda pipe, uid: pipe.hgetall(keys.groups(topics[uid][1], uid)))
         groups = _read_groups(redis, keys, topics, _partitions(topics, rows, metas))
     return Observed(
         applied=rows.applied,
@@ -111,7 +119,7 @@ def _home(applied: Applied) -> str:
 
 
 def _read_metas(redis: "Redis", keys: Keyspace, places: Mapping[str, Place]) -> dict[str, dict[str, str]]:
-    answers = _read_each(redis, list(places), lambda pipe, uid: pipe.hgetall(keys.meta(places[uid][1], uid)))
+    answers = read_each(redis, list(places), lambda pipe, uid: pipe.hgetall(keys.meta(places[uid][1], uid)))
     return {uid: _texts(answer) for uid, answer in answers.items()}
 
 
@@ -135,7 +143,7 @@ def _read_groups(
     redis: "Redis", keys: Keyspace, topics: Mapping[str, Place], partitions: Sequence[tuple[str, int]]
 ) -> dict[str, dict[int, dict[str, str]]]:
     """By topic and partition, leaving out partitions without a stream: group → last delivered id."""
-    answers = _read_each(
+    answers = read_each(
         redis, partitions, lambda pipe, place: pipe.xinfo_groups(keys.stream(topics[place[0]][1], *place))
     )
     groups: dict[str, dict[int, dict[str, str]]] = {uid: {} for uid in topics}
@@ -146,7 +154,7 @@ def _read_groups(
     return groups
 
 
-def _read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipeline", Key], object]) -> dict[Key, Any]:
+def read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipeline", Key], object]) -> dict[Key, Any]:
     """One command for each thing, and its answer. A key that is missing, or holds something else than ours, comes
     back as the ``ResponseError`` it is; any other error is raised."""
     answers: dict[Key, Any] = {}

@@ -14,6 +14,7 @@ from mqops.model import KINDS, Identity
 from mqops.sql import queries
 from reconciler.planning.change import Action, Change, FieldChange, Reason
 from reconciler.planning.fields import field_changes
+from reconciler.planning.saved import identity_of
 from reconciler.state import Applied, Commit, Origin, Resource
 from reconciler.stores import translated
 from reconciler.stores.history import Author
@@ -106,7 +107,8 @@ def _recorded(row: tuple[Any, ...], number: int) -> Recorded:
     identity = Identity(kind, tenant, name)
     implied_by = None if parent[0] is None else Identity(*parent)
     before, after = (None if text is None else json.loads(text) for text in (before_text, after_text))
-    was = None if before is None else _resource(identity, before, implied_by)
+    former = identity if after is None or "renamedFrom" not in after else identity_of(after["renamedFrom"])
+    was = None if before is None else _resource(former, before, implied_by)
     now = was if after is None else _resource(identity, after, implied_by)
     assert now is not None, "a change has a state before or after it"
     change = Change(

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from psycopg import Connection
 
-from mqops.errors import Conflict
-from mqops.model import Identity
+from mqops.errors import Refused
+from mqops.model import Identity, completed
 from mqops.sql import queries
 from reconciler.planning.change import Action, Change
+from reconciler.planning.plan import Moved
 from reconciler.state import Applied, Lost, Origin, Resource
 from reconciler.stores.history import Author, record
 
@@ -37,6 +38,32 @@ def read_rows(connection: Connection[Any], wanted: Collection[Identity]) -> Rows
         rows = connection.execute(sql["all"]).fetchall()
         present = {Identity(*row[1:4]) for row in rows}
         lost = _read_lost(connection, [identity for identity in wanted if identity not in present])
+    return _rows(rows, lost, revision)
+
+
+def read_tenant_rows(
+    connection: Connection[Any], tenant: str, wanted: Collection[Identity]
+) -> tuple[Rows, frozenset[str]]:
+    """What one tenant has, with what may refer to it or be referred to by it; and the uids of all other rows."""
+    sql = queries("resources")
+    with connection.transaction():
+        connection.execute(sql["one_view"])
+        revision = connection.execute(sql["revision"]).fetchone()
+        rows = connection.execute(sql["of_tenant"], {"tenant": tenant}).fetchall()
+        every = {uid for (uid,) in connection.execute(sql["uids"])}
+        present = {Identity(*row[1:4]) for row in rows}
+        lost = _read_lost(connection, [identity for identity in wanted if identity not in present])
+    found = _rows(rows, lost, revision)
+    return found, frozenset(every.difference(row[0] for row in rows))
+
+
+def read_foreign_digests(connection: Connection[Any], tenant: str) -> frozenset[str]:
+    """The digests of all keys that credentials of other tenants have."""
+    found = connection.execute(queries("resources")["foreign_digests"], {"tenant": tenant})
+    return frozenset(digest for (digest,) in found)
+
+
+def _rows(rows: Collection[tuple[Any, ...]], lost: Mapping[Identity, Lost], revision: tuple[Any, ...] | None) -> Rows:
     names = {row[0]: Identity(*row[1:4]) for row in rows} | {entry.uid: identity for identity, entry in lost.items()}
     applied = (_applied(row, names) for row in rows)
     return Rows({row.resource.identity: row for row in applied}, lost, revision[0] if revision else 0)
@@ -57,15 +84,17 @@ def _read_lost(connection: Connection[Any], missing: Collection[Identity]) -> di
 
 
 def _applied(row: tuple[Any, ...], names: Mapping[str, Identity]) -> Applied:
-    uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, file, line, revision = row
+    uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, *rest = row
+    file, line, renamed_from, revision = rest
     resource = Resource(
         identity=Identity(kind, tenant, name),
-        spec=msgspec.json.decode(spec),
+        spec=completed(kind, msgspec.json.decode(spec)),
         labels=_decoded(labels),
         annotations=_decoded(annotations),
         managed_by=managed_by,
         origin=Origin(file, line),
         implied_by=None if implied_by is None else names.get(implied_by),
+        renamed_from=renamed_from,
     )
     return Applied(uid, resource, generation, revision)
 
@@ -92,13 +121,13 @@ class Batch:
 def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
     """Makes the changes of the catalog, with their history, in one transaction, and returns its new revision.
 
-    Raises ``Conflict`` when the catalog has moved on meanwhile; then nothing is written.
+    Raises ``Refused`` when the catalog has moved on meanwhile; then nothing is written.
     """
     sql = queries("resources")
     with connection.transaction():
         (current,) = connection.execute(sql["lock"]).fetchone() or (0,)
         if current != batch.revision:
-            raise Conflict(
+            raise Refused(
                 f"the catalog moved on from revision {batch.revision} to {current} since this plan was made: plan again"
             )
         (revision,) = connection.execute(sql["advance"]).fetchone() or (0,)
@@ -113,12 +142,16 @@ def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
     return int(revision)
 
 
-def note_moved(connection: Connection[Any], moved: Collection[tuple[str, Origin]]) -> None:
+def note_moved(connection: Connection[Any], moved: Collection[Moved]) -> None:
     """Notes where resources now stand in the manifests."""
     if moved:
-        uids, origins = zip(*moved, strict=True)
-        files, lines = [origin.file for origin in origins], [origin.line for origin in origins]
-        connection.execute(queries("resources")["move"], {"uids": list(uids), "files": files, "lines": lines})
+        columns = {
+            "uids": [one.uid for one in moved],
+            "files": [one.origin.file for one in moved],
+            "lines": [one.origin.line for one in moved],
+            "former": [one.renamed_from for one in moved],
+        }
+        connection.execute(queries("resources")["move"], columns)
 
 
 def read_ages(connection: Connection[Any]) -> dict[str, tuple[datetime, datetime]]:
@@ -128,7 +161,9 @@ def read_ages(connection: Connection[Any]) -> dict[str, tuple[datetime, datetime
 
 def _is_written(change: Change) -> bool:
     """A repair of what only Redis had lost leaves the row alone."""
-    return change.action in (Action.CREATE, Action.UPDATE) or (change.action is Action.REPAIR and change.before is None)
+    if change.action is Action.REPAIR:
+        return change.before is None
+    return change.action is not Action.DELETE
 
 
 def _row(change: Change, uids: Mapping[Identity, str]) -> dict[str, Any]:
@@ -146,4 +181,5 @@ def _row(change: Change, uids: Mapping[Identity, str]) -> dict[str, Any]:
         "implied_by": None if resource.implied_by is None else uids[resource.implied_by],
         "file": resource.origin.file,
         "line": resource.origin.line,
+        "renamed_from": resource.renamed_from,
     }

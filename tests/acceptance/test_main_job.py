@@ -124,6 +124,10 @@ def test_a_saved_edit_is_applied_and_soon_known_to_the_data_plane(platform: Plat
     assert "added.yaml:4" in platform.up.wait_for("did you mean", 20)
     assert call(url, {"payload": 1}, headers(platform))[0] == 200, "the last good state stays"
     added.unlink()
+    platform.up.wait_for("pass --allow-data-loss", 20)
+    assert call(url, {"payload": 1}, headers(platform))[0] == 200, "what holds messages is not deleted unasked"
+    deleted = platform.run("apply", "manifests", "--auto-approve", "--allow-data-loss")
+    assert deleted.returncode == 0, deleted.stdout + deleted.stderr
     eventually(lambda: call(url, {"payload": 1}, headers(platform))[0] == 404, "the topic to be gone")
 
 

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from mqops.api import edge, message_json, peek, publish_body, publisher, puller, settle
 from mqops.api.errors import status_of
+from mqops.api.management import page
 from mqops.bootstrap.serve import create_service
 from mqops.cli.app import app as command_line
 from mqops.durations import format_duration, format_size, parse_duration, parse_size
@@ -31,8 +32,10 @@ from mqops.handlers.invocation import Invocation
 from mqops.handlers.signature import sign, signing_key
 from mqops.handlers.webhook import webhook_headers
 from mqops.message import Delivery, Envelope, Position
-from mqops.model import KINDS, Metadata, Strict
+from mqops.model import KINDS, Metadata, Strict, Way
 from mqops.settings import Settings, settings_from
+from reconciler.manifests.fields import fields_of as explained_fields
+from reconciler.manifests.fields import walk
 from reconciler.manifests.schema import schema_at
 from reconciler.manifests.validate import Declared
 
@@ -191,6 +194,51 @@ def test_fields_take_what_is_written(kind: str) -> None:
                     reader.validate_python(spell(value))
 
 
+# --- how fields may change ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_of_changing_a_field_is_what_the_model_says(kind: str) -> None:
+    tables = {f"spec.{path}": cells for path, cells in written_fields(kind).items()}
+    tables |= {f"metadata.{path}": cells for path, cells in rows(section(MANIFESTS, "One manifest")).items()}
+    for field in walk(explained_fields(kind)):
+        if field.mutability is not None and field.path in tables:
+            cell = tables.pop(field.path)[3]
+            assert cell.removesuffix(", see below") == str(field.mutability), field.path
+    assert set(tables) <= {"metadata.tenant", "metadata.renamedFrom"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_explain_tells_the_limits_and_the_default_that_are_written(kind: str) -> None:
+    for field in walk(explained_fields(kind)):
+        if field.path.count(".") == 0 or field.path.startswith("metadata."):
+            continue
+        kind_of_value, default, *_ = written_fields(kind)[field.path.removeprefix("spec.")]
+        if field.limits and field.type not in ("text", "list of text"):
+            assert field.limits.removesuffix(" entries") in kind_of_value, field.path
+        assert all(f"`{choice}`" in kind_of_value for choice in field.choices), field.path
+        if field.is_required:
+            assert default == "required", field.path
+        elif field.default is None:
+            assert default.strip("`") == (field.instead or "none"), field.path
+        else:
+            assert default in (f"`{spelled(field.default)}`", "as below" if field.fields else ""), field.path
+
+
+def test_each_way_of_changing_has_its_meaning() -> None:
+    written = rows(section(MANIFESTS, "Changing and deleting"))
+    assert {word: cells[0] for word, cells in written.items()} == {way: way.meaning for way in Way}
+
+
+@pytest.mark.parametrize(("heading", "command"), [("What a field is", "explain"), ("A tree", "init")])
+def test_commands_say_what_the_document_shows(
+    heading: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = next(block for block in blocks(section(MANIFESTS, heading), "sh") if block.startswith(f"mqops {command} "))
+    assert CliRunner().invoke(command_line, asked.split()[1:]).stdout == blocks(section(MANIFESTS, heading), "")[0]
+
+
 # --- manifests that are shown ---------------------------------------------------------------------------------------
 
 
@@ -255,6 +303,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"| key of a message | 1 to {publish_body.MAX_KEY_BYTES} bytes |",
         f"| messages of a pull | 1 to {puller.MAX_MESSAGES}, about {puller.MAX_BYTES // 2**20} MiB |",
         f"| ackIds of an ack or nack | 1 to {settle.MAX_ACK_IDS} |",
+        f"| entries of a list | 1 to {page.MAX_LIMIT} |",
         f"| messages of a look | 1 to {peek.MAX_MESSAGES}, about",
     ):
         assert written in text
@@ -271,6 +320,14 @@ def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
     assert named("Pull, ack, nack") == {*message_json.MessageJson.__struct_encode_fields__, *statuses}
     reasons = set(re.findall(r"``(\w+)``", (ROOT / "mqops/message.py").read_text().partition("reason: str")[2][:200]))
     assert named("Dead letters") == reasons
+
+
+def test_parameters_of_a_list_are_in_their_table_with_their_defaults() -> None:
+    written = rows(section(HTTP_API, "What is declared"))
+    assert {name for name in written if name in page.PARAMETERS} == set(page.PARAMETERS)
+    assert written["limit"] == [str(page.DEFAULT_LIMIT), f"entries of a page, 1 to {page.MAX_LIMIT}"]
+    assert set(re.findall(r"`(\w+)`", written["sort"][1])) == set(page.ORDERS)
+    assert written["sort"][0] == f"`{page.DEFAULT_SORT}`"
 
 
 def test_every_header_of_a_webhook_is_in_the_table() -> None:

@@ -33,7 +33,7 @@ def test_problems_go_to_stdout_with_a_place_to_click_on(tmp_path: Path) -> None:
     result = run("validate", tmp_path)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{tmp_path}/a.yaml:4:8: spec.zzz: there is no such field; there are displayName, description",
+        f"{tmp_path}/a.yaml:4:8: spec.zzz: there is no such field; there are displayName, description, state",
         f"{tmp_path}/b.yaml:1:4: a list opened with [ is not closed with ]",
     ]
     assert result.stderr == "error: 2 problems\n"

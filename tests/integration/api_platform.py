@@ -13,6 +13,7 @@ from served import API, Client
 from waiting import eventually
 
 ACME, PUBLISHER, GLOBEX, SYSTEM, NOT_A_KEY = "key-of-acme", "key-to-publish", "key-of-globex", "key-of-system", "no-key"
+ADMIN, GLOBEX_ADMIN, SYSTEM_ADMIN = "key-of-acmes-admin", "key-of-globexs-admin", "key-of-systems-admin"
 
 
 @dataclass
@@ -85,6 +86,8 @@ class Platform:
         installation.credential("acme", "leaver", "key-that-expired", expiresAt=yesterday)
         installation.credential("globex", "checkout", GLOBEX)
         installation.credential("system", "gateway", SYSTEM)
+        for tenant, key in (("acme", ADMIN), ("globex", GLOBEX_ADMIN), ("system", SYSTEM_ADMIN)):
+            installation.credential(tenant, "admin", key, roles=["admin"])
         for name in (self.untouched, self.fuzzed):
             installation.topic("acme", name)
             installation.subscription("acme", name, topic=name)

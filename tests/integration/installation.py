@@ -118,6 +118,14 @@ class Installation:
             )
         return uid
 
+    def label(self, kind: str, tenant: str, name: str, **labels: str) -> None:
+        """Give a row labels, as an apply does that changes nothing else."""
+        with self._database() as database:
+            database.execute(
+                "UPDATE mq_resources SET labels = %s, revision = %s, updated_at = now() WHERE uid = %s",
+                (json.dumps(labels), self._next_revision(database), self.uid(kind, tenant, name)),
+            )
+
     def delete(self, kind: str, tenant: str, name: str) -> None:
         """Delete the row, and nothing but the row, as the history tells it."""
         uid = self._uids.pop((kind, tenant, name))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from described import require_described
 from waiting import eventually
 
 from mqops.bootstrap.serve import SERVER_OPTIONS, create_service
@@ -61,7 +62,9 @@ class Client:
         with contextlib.closing(connection):
             connection.request(method, path, body if is_raw else json.dumps(body), sent, **options)
             response = connection.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        require_described(method, path, answer.status, answer.raw)
+        return answer
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.send("GET", path, None, headers)

@@ -1,5 +1,6 @@
-"""The command line as a person or a script uses it, in a folder with manifests, on real stores."""
+"""`mqops` as a person or a script runs it, in a folder with a small tree of manifests."""
 
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +47,10 @@ class Shell:
     def manifest(self) -> Path:
         return self.folder / "manifests/acme.yaml"
 
-    def run(self, *arguments: str) -> Done:
+    def run(self, *arguments: str, stdin: str = "") -> Done:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(sys, "argv", ["mqops", *arguments])
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
             try:
                 main()
                 code: object = 0
@@ -57,8 +59,8 @@ class Shell:
         assert isinstance(code, int)
         return Done(code, *self.captured.readouterr())
 
-    def succeed(self, *arguments: str) -> str:
-        done = self.run(*arguments)
+    def succeed(self, *arguments: str, stdin: str = "") -> str:
+        done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

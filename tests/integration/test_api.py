@@ -399,7 +399,7 @@ def test_a_topic_whose_streams_are_gone_answers_that_it_is_being_restored(platfo
 def test_what_the_framework_refuses_has_the_same_body(platform: Platform) -> None:
     for method, path, status, code in [
         ("GET", "/nowhere", 404, "NOT_FOUND"),
-        ("GET", API + "/topics", 404, "NOT_FOUND"),
+        ("GET", API + "/nothing", 404, "NOT_FOUND"),
         ("GET", API + "/publish", 405, "METHOD_NOT_ALLOWED"),
         ("DELETE", API + "/topics/x/publish", 405, "METHOD_NOT_ALLOWED"),
         ("GET", API + f"/topics/{platform.untouched}/messages?max=many", 400, "INVALID_REQUEST"),

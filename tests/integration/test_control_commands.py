@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 
 import pytest
+from redis import Redis
 from shell import MANIFEST, Shell, command
 
 
@@ -29,7 +30,7 @@ def test_plan_and_apply_from_first_to_last(shell: Shell) -> None:
 
     shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1") + _topic("more"))
     refused = shell.run("apply", "--auto-approve")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "partitions may only grow" in refused.stdout
     assert refused.stdout.endswith("Applied revision 3: 1 created.\n")
 
@@ -46,12 +47,35 @@ def test_a_tree_that_is_divided_among_sources_is_taken_over_from_the_one_it_was(
         "apiVersion: mqops/v1\nkind: Source\nmetadata: {name: shop}\nspec: {path: shop}\n"
     )
     refused = shell.run("plan")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "belongs to source 'default'" in refused.stdout
     assert "pass --take-over default" in refused.stdout
     taken = shell.succeed("apply", "--auto-approve", "--take-over", "default")
     assert taken.endswith("Applied revision 2: 1 created, 5 updated.\n")
     assert shell.succeed("plan", "--detailed-exitcode") == "No changes. What is applied matches the manifests.\n"
+
+
+def test_each_guard_prints_the_option_that_goes_through(shell: Shell, redis_client: Redis) -> None:
+    protected = MANIFEST.replace("name: jobs}", 'name: jobs, annotations: {mqops/protect: "true"}}')
+    shell.manifest.write_text(protected + "".join(_topic(f"many-{number}") for number in range(12)))
+    shell.succeed("apply", "--auto-approve")
+    (meta,) = (key for key in redis_client.keys("*:meta") if redis_client.hget(key, "name") == b"many-3")
+    redis_client.xadd(meta.replace(b":meta", b":0:s"), {"d": "1"})
+    shell.manifest.write_text(MANIFEST[: MANIFEST.index("---")])
+
+    def refusals(*options: str) -> str:
+        done = shell.run("plan", *options)
+        assert done.returncode == 3
+        return done.stdout
+
+    told = refusals()
+    assert "pass --unprotect Queue/acme/jobs" in told
+    assert "pass --allow-mass-delete 15" in told
+    assert "1 unfinished message in Topic acme/many-3" in refusals("--allow-mass-delete", "15")
+    partly = shell.run("apply", "--auto-approve", "--allow-mass-delete", "15", "--allow-data-loss")
+    assert (partly.returncode, partly.stdout.splitlines()[-1]) == (3, "Applied revision 2: 13 deleted.")
+    assert shell.succeed("apply", "--auto-approve", "--unprotect", "Queue/acme/jobs").endswith("3 deleted.\n")
+    assert shell.run("plan", "--unprotect", "jobs").returncode == 1
 
 
 def test_only_yes_approves(shell: Shell) -> None:

@@ -188,7 +188,7 @@ def test_a_rollback_brings_back_what_was_and_pins_the_source(checkout: Shell) ->
     commit(checkout, OTHER)
     checkout.succeed("apply", "--auto-approve")
     shown = checkout.succeed("rollback", "1", "--auto-approve")
-    assert "  - delete Topic acme/more  was acme.yaml:16\n" in shown
+    assert "  - delete Topic acme/more (holds nothing)  was acme.yaml:16\n" in shown
     assert "  ~ update Topic acme/orders  acme.yaml:6\n      maxBacklog: 7 → 10000\n" in shown
     assert "Applied revision 3: 1 updated, 1 deleted.\nSource default is pinned to revision 1, until" in shown
     assert applied(checkout) == BEFORE
@@ -196,7 +196,7 @@ def test_a_rollback_brings_back_what_was_and_pins_the_source(checkout: Shell) ->
     assert (latest["trigger"], latest["note"], latest["commit"]) == ("rollback", "to revision 1", None)
 
     refused = checkout.run("apply", "--auto-approve")
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, refused.stdout) == (3, "")
     assert re.fullmatch(
         r"error: source 'default' is pinned to revision 1 by \S+@\S+ since \S+Z; a commit that changes its "
         r"manifests or `mqops resume default` ends that\n2 resources stay as applied, though declared otherwise\n",
@@ -265,7 +265,7 @@ def test_a_rollback_is_refused_what_any_plan_is_and_then_pins_nothing(shell: She
     shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 3"))
     shell.succeed("apply", "--auto-approve")
     refused = shell.run("rollback", "1", "--auto-approve")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "partitions may only grow" in refused.stdout
     assert "pinned" not in refused.stdout + shell.succeed("get", "sources")
     shell.succeed("apply", "--auto-approve")
@@ -317,7 +317,7 @@ def test_a_rollback_of_one_source_leaves_the_others_alone(shell: Shell) -> None:
     topic = shell.folder / "manifests/news/topic.yaml"
     topic.write_text(topic.read_text().replace("5", "6"))
     done = shell.run("apply", "--auto-approve")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stdout.endswith("\nApplied revision 4: 1 updated.\n")
     assert "source 'shop' is pinned to revision 1" in done.stderr
 
@@ -328,7 +328,7 @@ def test_a_suspended_source_is_not_applied_and_says_who_when_and_why(shell: Shel
     shell.manifest.write_text(OTHER)
     for command in (("apply", "--auto-approve"), ("apply",)):
         refused = shell.run(*command)
-        assert (refused.returncode, refused.stdout) == (1, "")
+        assert (refused.returncode, refused.stdout) == (3, "")
         assert re.match(
             r"error: source 'default' is suspended by \S+@\S+ since \S+Z: incident 7; "
             r"`mqops resume default` lets it go on\n",
@@ -339,9 +339,9 @@ def test_a_suspended_source_is_not_applied_and_says_who_when_and_why(shell: Shel
     planned = shell.run("plan", "--detailed-exitcode")
     assert (planned.returncode, planned.stdout) == (0, "")
     assert "2 resources stay as applied, though declared otherwise" in planned.stderr
-    for command in (("suspend", "default"), ("rollback", "1", "--auto-approve")):
+    for command, code in ((("suspend", "default"), 1), (("rollback", "1", "--auto-approve"), 3)):
         again = shell.run(*command)
-        assert again.returncode == 1
+        assert again.returncode == code
         assert "suspended by" in again.stderr
         assert "incident 7" in again.stderr
     assert applied(shell) == BEFORE

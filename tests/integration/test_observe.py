@@ -11,7 +11,7 @@ from stores import Opened, applied, opened, uid
 from mqops.errors import BrokerNotAvailable, ConfigurationError
 from mqops.keys import Keyspace, bucket_of
 from reconciler.state import Lost
-from reconciler.stores.observe import observe
+from reconciler.stores.observe import observe, observe_tenant
 
 ORDERS = topic("orders", partitions=2)
 BILLING = subscription("billing", "orders", startFrom="earliest")
@@ -118,3 +118,20 @@ def test_stores_that_are_away_are_said_to_be(database_url: str, redis_url: str) 
             killer.execute("SELECT pg_terminate_backend(%s)", (stores.database.info.backend_pid,))
         with pytest.raises(BrokerNotAvailable, match="PostgreSQL"):
             observe(stores, [])
+
+
+def test_of_one_tenant_only_its_own_and_what_it_shares_with_others_is_read(stores: Opened) -> None:
+    shared = topic("shared", public=True)
+    reader = subscription("reader", "acme/shared", "globex", deadLetter=None)
+    applied(stores, [*ALL, tenant("globex"), shared, topic("hidden", "globex"), reader])
+    seen = observe_tenant(stores, "acme", [])
+    assert set(seen.applied) == {one.identity for one in (*ALL, tenant("globex"), shared, reader)}
+    assert set(seen.topics) == {uid(stores, one) for one in (ORDERS, LETTERS, shared)}
+    assert set(seen.subscriptions) == {uid(stores, one) for one in (BILLING, reader)}
+
+
+def test_of_one_tenant_what_no_row_claims_is_read_too(stores: Opened) -> None:
+    applied(stores, [*ALL, tenant("globex"), topic("hidden", "globex")])
+    stray = uid(stores, ORDERS)
+    stores.database.execute("DELETE FROM mq_resources WHERE uid = %s", (stray,))
+    assert stray in observe_tenant(stores, "acme", []).topics

@@ -155,7 +155,7 @@ def test_the_wheel_has_what_is_not_python_too(tmp_path: Path) -> None:
     data = [
         path.relative_to(ROOT)
         for folder in ("mqops", "reconciler")
-        for pattern in ("*.sql", "*.lua")
+        for pattern in ("*.sql", "*.lua", "*.yaml")
         for path in (ROOT / folder).rglob(pattern)
     ]
     schemas = [Path("mqops", "schemas", path.name) for path in (ROOT / "schemas").glob("*.json")]

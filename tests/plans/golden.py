@@ -12,6 +12,10 @@ else is as an apply of those rows leaves it. Each entry of ``broken`` has one of
     {"meta": R}                           its hash on Redis was deleted
     {"leftover": R}                       an apply deleted it, and was killed before it had removed it from Redis
     {"flushed": true}                     FLUSHALL
+
+``scope.json``, where there is one, says what the plan is limited to.
+``costs`` says what deletes would take along, by resource: ``{"messages": n, "unfinished": n, "in_flight": n, "readers":
+n}``.
 """
 
 import json
@@ -21,11 +25,13 @@ from typing import Any
 
 import declared
 
-from mqops.model import Identity
+from mqops.model import Identity, completed
 from mqops.settings import Settings
 from reconciler.manifests.check import check
+from reconciler.planning.guard import guard
 from reconciler.planning.plan import Plan, plan
-from reconciler.state import Lost, Observed, Origin, Resource
+from reconciler.planning.scope import EVERYTHING, Scope
+from reconciler.state import Cost, Lost, Observed, Origin, Resource
 
 CASES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/observed.json"))
 
@@ -34,11 +40,28 @@ def folder_of(case: str) -> Path:
     return Path(__file__).parent / case
 
 
-def plan_of(case: str) -> Plan:
-    """The plan that the case's manifests and state give."""
+def plan_of(case: str, scope: Scope | None = None) -> Plan:
+    """The plan that the case's manifests and state give, limited to ``scope`` instead of to what the case says."""
     checked = check(folder_of(case) / "manifests", Settings())
     assert checked.problems == (), checked.problems
-    return plan(checked.resources, read_observed(folder_of(case) / "observed.json"), checked.sources)
+    path = folder_of(case) / "observed.json"
+    there = read_observed(path)
+    limit = scope or _scope(folder_of(case) / "scope.json")
+    found = plan(checked.resources, there, checked.sources, scope=limit)
+    return guard(found, there, checked.sources, _read_costs(path))
+
+
+def _scope(path: Path) -> Scope:
+    if not path.exists():
+        return EVERYTHING
+    data = json.loads(path.read_text("utf-8"))
+    return Scope(frozenset(map(_identity, data["targets"])), data["labels"], data["refreshOnly"])
+
+
+def _read_costs(path: Path) -> dict[str, Cost]:
+    """By uid; of what ``path`` says nothing about, nothing is held."""
+    data = json.loads(path.read_text("utf-8"))
+    return {declared.uid_of(_identity(word)): Cost(**cost) for word, cost in data.get("costs", {}).items()}
 
 
 def read_observed(path: Path) -> Observed:
@@ -53,7 +76,7 @@ def read_observed(path: Path) -> Observed:
 def _resource(row: dict[str, Any]) -> Resource:
     return Resource(
         identity=_identity(row["resource"]),
-        spec=row["spec"],
+        spec=completed(_identity(row["resource"]).kind, row["spec"]),
         labels=row.get("labels", {}),
         annotations=row.get("annotations", {}),
         managed_by=row["managedBy"],

@@ -12,7 +12,7 @@ from mqops.catalog import KeyEntry, Principal
 from mqops.errors import Forbidden, NotFound, Unauthenticated
 from mqops.model import TopicSpec
 
-EVERYTHING = frozenset({"publisher", "consumer"})
+EVERYTHING = frozenset({"publisher", "consumer", "viewer", "planner", "deployer", "admin"})
 
 
 @dataclass
@@ -156,3 +156,10 @@ def test_a_list_admits_those_on_it_and_principals_of_system() -> None:
         caller("checkout").require_consumer(topic)
     with pytest.raises(Forbidden):
         caller("billing").require_producer(topic)
+
+
+def test_one_role_of_several_is_enough() -> None:
+    caller(roles=frozenset({"viewer"})).require_one_of({"viewer", "admin"})
+    with pytest.raises(Forbidden) as refused:
+        caller(roles=frozenset({"publisher"})).require_one_of({"viewer", "admin"})
+    assert refused.value.details == {"roles": ["admin", "viewer"]}

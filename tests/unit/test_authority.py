@@ -117,3 +117,22 @@ def test_sources_may_be_mounted_by_a_link_but_not_from_a_governed_folder(tmp_pat
     (tmp_path / "a" / "sources.yaml").write_text(source("a", "a"))
     (tmp_path / "sources.yaml").symlink_to("a/sources.yaml")
     assert "sources.yaml: no Source governs this file: declare one for its folder in sources.yaml" in told(tmp_path, {})
+
+
+def renamed(kind: str, name: str, former: str) -> str:
+    return manifest(kind, name).replace(f"name: {name}", f"name: {name}, renamedFrom: {former}")
+
+
+def test_renaming_takes_nothing_from_another_source(tmp_path: Path) -> None:
+    """Neither a tenant that is not its own, nor what another declares of one that both may declare things of."""
+    sources = together(source("core", "core"), source("shops", "shops", ", tenants: [acme, globex]"))
+    core = together(ACME, manifest("Tenant", "umbrella"), manifest("Topic", "orders"))
+    files = {"sources.yaml": sources, "core/x.yaml": core}
+    topics = together(renamed("Topic", "purchases", "orders"), renamed("Topic", "views", "clicks"))
+    (stolen,) = told(tmp_path / "a", {**files, "shops/x.yaml": topics})
+    assert stolen.startswith("shops/x.yaml:3:56: metadata.renamedFrom: Topic acme/orders is declared by Source core")
+    tenant = renamed("Tenant", "globex", "hooli")
+    (foreign,) = told(tmp_path / "b", {**files, "shops/x.yaml": tenant})
+    assert "metadata.renamedFrom: Source shops may not take over Tenant hooli: let sources.yaml give it" in foreign
+    allowed = {"core/x.yaml": together(core, tenant), "shops/x.yaml": renamed("Topic", "views", "clicks")}
+    assert told(tmp_path / "c", {**files, **allowed}) == []

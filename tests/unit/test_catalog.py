@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -108,14 +108,25 @@ def _without_clashes(rows: dict[str, Row], new: list[Row]) -> list[Row]:
     def place(row: Row) -> tuple[str, str, str]:
         return ("Topic" if row.kind == "Queue" else row.kind, row.tenant, row.name)
 
-    taken = {place(row): row.uid for row in rows.values()}
     kept: dict[str, Row] = {}
     for one in new:
         known = rows.get(one.uid)
-        is_same_kind = known is None or place(known)[0] == place(one)[0]
-        if is_same_kind and one.uid not in kept and taken.setdefault(place(one), one.uid) == one.uid:
-            kept[one.uid] = one
+        if known is None or place(known)[0] == place(one)[0]:
+            kept.setdefault(one.uid, one)
+    # Names may trade places within one change, and are unique after it.
+    while clash := _clash({**rows, **kept}.values(), kept, place):
+        del kept[clash]
     return list(kept.values())
+
+
+def _clash(rows: Iterable[Row], new: dict[str, Row], place: Callable[[Row], tuple[str, str, str]]) -> str | None:
+    """The uid of one of ``new`` whose name another has too."""
+    taken: dict[tuple[str, str, str], str] = {}
+    for row in rows:
+        other = taken.setdefault(place(row), row.uid)
+        if other != row.uid:
+            return row.uid if row.uid in new else other
+    return None
 
 
 @settings(deadline=None, max_examples=300)

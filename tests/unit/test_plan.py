@@ -21,7 +21,7 @@ from declared import (
 from mqops.model import Identity, SourceSpec
 from reconciler.planning.change import Action
 from reconciler.planning.placement import Leftover
-from reconciler.planning.plan import Plan, plan
+from reconciler.planning.plan import Moved, Plan, plan
 from reconciler.planning.refusals import Obstacle
 from reconciler.state import Lost, Observed, Origin, Resource
 
@@ -46,14 +46,14 @@ def made(found: Plan) -> list[str]:
 
 def test_the_summary_counts_by_action() -> None:
     found = planned((*ALL, topic("new")), observed((*ALL, topic("old"))))
-    assert found.summary == {"create": 1, "update": 0, "delete": 1, "repair": 0}
+    assert found.summary == {"create": 1, "update": 0, "delete": 1, "repair": 0, "rename": 0}
 
 
 def test_what_moved_is_noted_and_is_no_change() -> None:
     moved = replace(ORDERS, origin=Origin("acme.yaml", 40))
     found = planned((tenant(), moved, LETTERS, BILLING), observed(ALL))
     assert found.is_empty
-    assert found.moved == ((uid_of(ORDERS.identity), Origin("acme.yaml", 40)),)
+    assert found.moved == (Moved(uid_of(ORDERS.identity), Origin("acme.yaml", 40)),)
 
 
 def test_other_owners_resources_are_counted() -> None:

@@ -152,3 +152,23 @@ def test_a_thousand_wrong_references_are_all_told_within_seconds(tmp_path: Path)
     found = told(tmp_path, *topics, *readers)
     assert len(found) == 1000
     assert found[0].endswith("; did you mean topic-0?")
+
+
+def renamed(kind: str, name: str, former: str) -> str:
+    return manifest(kind, name).replace(f"name: {name}", f"name: {name}, renamedFrom: {former}")
+
+
+def test_nothing_is_renamed_from_its_own_name_and_no_two_from_one(tmp_path: Path) -> None:
+    orders, views, seen = renamed("Topic", "orders", "orders"), renamed("Topic", "views", "x"), manifest("Handler", "x")
+    spec = "{type: http, http: {url: http://x}}"
+    others = renamed("Topic", "clicks", "x"), renamed("Tenant", "hooli", "acme"), seen.replace("{}", spec)
+    own, taken = told(tmp_path, orders, views, *others)
+    way_out = "leave renamedFrom out, or say what it was called before"
+    assert own == f"3:53: metadata.renamedFrom: Topic acme/orders has this name: {way_out}"
+    assert taken.endswith("Topic acme/views at z.yaml:6 is renamed from x too: only one of them was it")
+
+
+def test_a_source_has_no_former_name(tmp_path: Path) -> None:
+    files = {"sources.yaml": renamed("Source", "a", "b").replace("{}", "{path: a}"), "a/x.yaml": TENANTS}
+    (problem,) = checked(tmp_path, files).problems
+    assert "metadata.renamedFrom: there is no such field" in str(problem)

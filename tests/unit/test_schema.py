@@ -128,7 +128,7 @@ REFUSED = [
     manifest("Handler", "x", "{type: http, http: {url: http://x, signingSecret: {file: ../a}}}"),
     manifest("Credential", "x", "{principal: a, keys: []}"),
     manifest("Credential", "x", "{principal: a, keys: [{sha256: abc}]}"),
-    manifest("Credential", "x", f"{{principal: a, roles: [admin], keys: [{{sha256: {DIGESTS[1]}}}]}}"),
+    manifest("Credential", "x", f"{{principal: a, roles: [owner], keys: [{{sha256: {DIGESTS[1]}}}]}}"),
     manifest("Credential", "x", f"{{principal: a, keys: [{{sha256: {DIGESTS[1]}, expiresAt: 1893456000}}]}}"),
     manifest("Source", "x", "{path: ../b}"),
     manifest("Source", "x", "{path: a, tenants: []}"),

@@ -126,8 +126,8 @@ def test_everything_wrong_with_a_document_is_told_at_once() -> None:
         ),
         (manifest("Topic", "12345678-1234-5678-1234-567812345678"), ["3:32: metadata.name: a name must not look like"]),
         (
-            manifest("Topic", "x").replace("name: x", 'name: x, annotations: {mqops/protect: "true"}'),
-            ["3:49: metadata.annotations[\"mqops/protect\"]: mqops/protect means nothing"],
+            manifest("Topic", "x").replace("name: x", 'name: x, annotations: {mqops/guard: "true"}'),
+            ["3:49: metadata.annotations[\"mqops/guard\"]: mqops/guard means nothing"],
         ),
         (manifest("Topic", "x").replace("metadata", "metdata"), ["3:1: metdata: there is no such field; did you mean"]),
     ],

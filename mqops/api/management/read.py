@@ -1,0 +1,49 @@
+"""``GET /<plural>`` and ``GET /<plural>/{id}``, for every kind."""
+
+from mqops.access import Access
+from mqops.api.edge import Request, Response, caller_of, write_json
+from mqops.api.management.inventory import Inventory, Seen
+from mqops.api.management.page import query_of, refuse_unknown
+from mqops.api.management.resource_json import entity_tag, resource_json
+from mqops.model import Kind
+
+
+class Collection:
+    """All resources of a kind."""
+
+    def __init__(self, kind: Kind, access: Access, inventory: Inventory) -> None:
+        self._kind = kind
+        self._access = access
+        self._inventory = inventory
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        caller = caller_of(self._access, req.raw_headers)
+        catalog, rows = self._inventory.all(caller, self._kind)
+        page, cursor = query_of(req.params).page(rows)
+        write_json(resp, {"items": [resource_json(row, catalog) for row in page], "cursor": cursor})
+
+
+class Member:
+    """One resource of a kind."""
+
+    def __init__(self, kind: Kind, access: Access, inventory: Inventory) -> None:
+        self._kind = kind
+        self._access = access
+        self._inventory = inventory
+
+    async def on_get(self, req: Request, resp: Response, name: str) -> None:
+        caller = caller_of(self._access, req.raw_headers)
+        seen = await self._inventory.find(caller, self._kind, name)
+        refuse_unknown(req.params, ())
+        tag = entity_tag(seen.row, seen.catalog)
+        if req.if_none_match and any(known in ("*", tag) for known in req.if_none_match):
+            resp.status = 304
+            resp.etag = tag
+            return
+        write_seen(resp, seen)
+
+
+def write_seen(resp: Response, seen: Seen, status: int = 200) -> None:
+    """Answer with a resource and the tag of its state."""
+    resp.etag = entity_tag(seen.row, seen.catalog)
+    write_json(resp, resource_json(seen.row, seen.catalog), status)

@@ -1,0 +1,93 @@
+"""A resource as answers show it: what was declared, who it belongs to, how it fares; and the tag of just this state.
+
+Digests of keys are never shown: whoever may look at credentials need not be able to compare keys with them.
+"""
+
+import zlib
+from typing import Any
+
+import msgspec
+
+from mqops.api.timestamps import format_ms
+from mqops.catalog import Catalog, Row
+
+CREDENTIAL = "Credential"
+
+
+def resource_json(row: Row, catalog: Catalog) -> dict[str, Any]:
+    """The body of an answer about ``row``."""
+    return {
+        "name": row.name,
+        "labels": msgspec.json.decode(row.labels),
+        "annotations": msgspec.json.decode(row.annotations),
+        "spec": _spec(row, catalog),
+        "id": row.uid,
+        "generation": row.generation,
+        "managedBy": row.managed_by,
+        "impliedBy": _parent(row, catalog),
+        "createdAt": format_ms(row.created_ms),
+        "updatedAt": format_ms(row.updated_ms),
+        "status": {"conditions": [_ready(row, catalog)]},
+    }
+
+
+def entity_tag(row: Row, catalog: Catalog) -> str:
+    """Changes whenever the body does."""
+    tag = f"{row.uid}.{row.generation}.{row.revision}"
+    unusable = catalog.unusable.get(row.uid)
+    return tag if unusable is None else f"{tag}.{zlib.crc32(unusable.reason.encode()):08x}"
+
+
+def without_digests(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """``spec`` as it may be shown."""
+    if kind != CREDENTIAL:
+        return spec
+    keys = spec.get("keys")
+    shown = [{name: value for name, value in key.items() if name != "sha256"} for key in keys or () if _is_map(key)]
+    return {**spec, "keys": shown}
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _spec(row: Row, catalog: Catalog) -> dict[str, Any]:
+    """In the order of the kind's documentation, which PostgreSQL does not keep."""
+    known = catalog.specs.get(row.uid)
+    try:
+        spec = msgspec.json.decode(row.spec) if known is None else known.model_dump(mode="json", by_alias=True)
+    except msgspec.DecodeError:
+        return {}
+    return without_digests(row.kind, spec) if isinstance(spec, dict) else {}
+
+
+def _parent(row: Row, catalog: Catalog) -> dict[str, str] | None:
+    parent = None if row.implied_by is None else catalog.rows.get(row.implied_by)
+    return None if parent is None else {"kind": parent.kind, "name": parent.name}
+
+
+def _ready(row: Row, catalog: Catalog) -> dict[str, Any]:
+    unusable = catalog.unusable.get(row.uid)
+    if unusable is None:
+        status, reason, message = "True", "Applied", ""
+    elif row.kind == CREDENTIAL:  # its reason may quote the spec
+        status, reason, message = "False", "Unusable", "its spec cannot be used by this version"
+    else:
+        status, reason, message = "False", "Unusable", unusable.reason
+    return {
+        "type": "Ready",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "observedGeneration": row.generation,
+    }
+
+
+def masked(plan: Any) -> Any:
+    """A plan without digests of keys, wherever they stand in it."""
+    if isinstance(plan, dict):
+        shown = {name: masked(value) for name, value in plan.items() if name != "sha256"}
+        if isinstance(shown.get("path"), str) and shown["path"].endswith(".sha256"):
+            shown |= {name: "(digest)" for name in ("before", "after") if shown.get(name) is not None}
+        return shown
+    return [masked(value) for value in plan] if isinstance(plan, list | tuple) else plan

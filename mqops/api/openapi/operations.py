@@ -1,0 +1,200 @@
+"""The table of operations: what each route takes, and all that it may answer."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mqops.api.management.write import GUARD_SWITCHES
+from mqops.errors import (
+    BrokerNotAvailable,
+    ChangeRefused,
+    Conflict,
+    ConsumerFailed,
+    Forbidden,
+    IdempotencyConflict,
+    InvalidRequest,
+    ManagedBySource,
+    MqopsError,
+    NotFound,
+    OutcomeUnknown,
+    PayloadTooLarge,
+    PreconditionFailed,
+    PublishFailed,
+    QueueNotFound,
+    QuotaExceeded,
+    SerializationFailed,
+    SubscriptionNotFound,
+    TopicNotFound,
+    Unauthenticated,
+)
+from mqops.model import KINDS, Kind
+
+Errors = tuple[type[MqopsError], ...]
+
+_ROOT = "/api/v1/mq"
+_ALWAYS: Errors = (InvalidRequest, Unauthenticated, Forbidden, NotFound, MqopsError)
+"""``NotFound`` is about the tenant that ``X-Mqops-Tenant`` names."""
+_BODY: Errors = (SerializationFailed, PayloadTooLarge)
+_PUBLISH: Errors = (
+    *_BODY,
+    *(Conflict, IdempotencyConflict, QuotaExceeded, PublishFailed, BrokerNotAvailable, OutcomeUnknown),
+)
+_READ: Errors = (*_BODY, Conflict, ConsumerFailed, BrokerNotAvailable)
+_CHANGE: Errors = (Conflict, ManagedBySource, ChangeRefused, BrokerNotAvailable, OutcomeUnknown)
+_BY_KIND: Mapping[str, type[NotFound]] = {
+    "Topic": TopicNotFound,
+    "Queue": QueueNotFound,
+    "Subscription": SubscriptionNotFound,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    summary: str
+    tag: str
+    answers: Mapping[int, str]
+    """Status → the schema of its body; empty for none."""
+    body: str = ""
+    """The schema of the request's body; empty for none."""
+    parameters: tuple[str, ...] = ()
+    """Beside ``name``, of ``document.PARAMETERS``."""
+    errors: Errors = ()
+    is_open: bool = False
+    """Whether it needs no credential."""
+    headers: tuple[str, ...] = field(default=())
+    """What answers that succeed carry."""
+
+    @property
+    def key(self) -> str:
+        """``GET /path``."""
+        return f"{self.method} {self.path}"
+
+
+def operations() -> Iterator[Operation]:
+    """All there are."""
+    yield from _messages()
+    for kind in KINDS.values():
+        yield from _of_kind(kind)
+    yield from _acting()
+    yield from _health()
+
+
+def _messages() -> Iterator[Operation]:
+    published = {200: "Published", 207: "PartlyPublished"}
+    headers = ("Idempotency-Key", "traceparent")
+    for path, body, absent in (
+        ("publish", "NamingBody", (TopicNotFound, QueueNotFound)),
+        ("topics/{name}/publish", "TopicBody", (TopicNotFound,)),
+        ("queues/{name}/publish", "TopicBody", (QueueNotFound,)),
+    ):
+        errors = (*_ALWAYS, *absent, *_PUBLISH)
+        yield Operation("POST", f"{_ROOT}/{path}", "Publish messages", "messages", published, body, headers, errors)
+    for plural, missing in (("subscriptions", SubscriptionNotFound), ("queues", QueueNotFound)):
+        errors = (*_ALWAYS, missing, *_READ)
+        for verb, summary, answer, body in (
+            ("pull", "Take messages", "Pulled", "PullBody"),
+            ("ack", "They are done", "Settled", "SettleBody"),
+            ("nack", "They failed", "Settled", "SettleBody"),
+        ):
+            yield Operation(
+                "POST", f"{_ROOT}/{plural}/{{name}}/{verb}", summary, "messages", {200: answer}, body, errors=errors
+            )
+    yield Operation(
+        "GET",
+        f"{_ROOT}/topics/{{name}}/messages",
+        "Look at messages without taking any",
+        "messages",
+        {200: "Looked"},
+        parameters=("after", "max"),
+        errors=(*_ALWAYS, TopicNotFound, PublishFailed, BrokerNotAvailable),
+    )
+
+
+def _of_kind(kind: Kind) -> Iterator[Operation]:
+    collection, word = f"{_ROOT}/{kind.plural}", kind.name.lower()
+    member, tag = f"{collection}/{{name}}", kind.plural
+    absent = (*_ALWAYS, _BY_KIND.get(kind.name, NotFound))
+    lists = ("limit", "cursor", "labelSelector", "sort")
+    yield Operation(
+        "GET", collection, f"List {kind.plural}", tag, {200: f"{kind.name}List"}, parameters=lists, errors=_ALWAYS
+    )
+    yield Operation(
+        "GET",
+        member,
+        f"Show a {word}",
+        tag,
+        {200: kind.name, 304: ""},
+        parameters=("If-None-Match",),
+        errors=absent,
+        headers=("ETag",),
+    )
+    if kind.name == "Source":
+        return
+    yield Operation(
+        "POST",
+        collection,
+        f"Create a {word}",
+        tag,
+        {200: "Plan", 201: kind.name},
+        f"New{kind.name}",
+        ("dryRun",),
+        (*_ALWAYS, *_BODY, *_CHANGE),
+        headers=("ETag", "Location"),
+    )
+    changes = (*absent, *_BODY, *_CHANGE, PreconditionFailed)
+    yield Operation(
+        "PUT",
+        member,
+        f"Change a {word}, or with dryRun tell what that would do",
+        tag,
+        {200: f"{kind.name}OrPlan"},
+        f"Changed{kind.name}",
+        ("dryRun", *GUARD_SWITCHES, "If-Match"),
+        changes,
+        headers=("ETag",),
+    )
+    yield Operation(
+        "DELETE",
+        member,
+        f"Delete a {word}, or with dryRun tell what that would do",
+        tag,
+        {200: "DeletedOrPlan"},
+        "",
+        ("dryRun", *GUARD_SWITCHES, "If-Match"),
+        (*absent, *_CHANGE, PreconditionFailed),
+    )
+
+
+def _acting() -> Iterator[Operation]:
+    yield Operation(
+        "POST",
+        f"{_ROOT}/queues/{{name}}/purge",
+        "Empty a queue",
+        "queues",
+        {200: "Purged"},
+        errors=(*_ALWAYS, QueueNotFound, PayloadTooLarge, ConsumerFailed, BrokerNotAvailable),
+    )
+    for verb, summary in (("pause", "Hand nothing out any more"), ("resume", "Go on handing out")):
+        yield Operation(
+            "POST",
+            f"{_ROOT}/subscriptions/{{name}}/{verb}",
+            summary,
+            "subscriptions",
+            {200: "Subscription"},
+            parameters=("If-Match",),
+            errors=(*_ALWAYS, SubscriptionNotFound, PayloadTooLarge, *_CHANGE, PreconditionFailed),
+            headers=("ETag",),
+        )
+
+
+def _health() -> Iterator[Operation]:
+    reports = {200: "Health", 503: "Health"}
+    for path in ("/health", f"{_ROOT}/health"):
+        yield Operation("GET", path, "How Redis, PostgreSQL and the catalog are", "health", reports, is_open=True)
+    yield Operation("GET", "/livez", "Whether this process answers", "health", {200: "Status"}, is_open=True)
+    ready = {200: "Status", 503: "Status"}
+    yield Operation("GET", "/readyz", "Whether this process can publish and pull", "health", ready, is_open=True)
+    yield Operation("GET", "/openapi.json", "This description", "health", {200: "Description"}, is_open=True)

@@ -1,0 +1,145 @@
+"""Lets the management API change what is declared: its wishes become edits of the reconciler."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mqops.api.management.configuration import Granted, Wish
+from mqops.bootstrap.control import open_stores
+from mqops.errors import (
+    BrokerNotAvailable,
+    ChangeRefused,
+    ConfigurationError,
+    Conflict,
+    InvalidRequest,
+    ManagedBySource,
+    NotFound,
+    PreconditionFailed,
+)
+from mqops.settings import Settings
+from reconciler.edit import Edit, Edited, Invalid, edit
+from reconciler.manifests.problem import Problem
+from reconciler.planning.change import Action, Change
+from reconciler.planning.guard import Allowances
+from reconciler.planning.refusals import Refusal
+from reconciler.planning.render import as_json
+from reconciler.planning.single import API
+from reconciler.state import Applied, Observed
+from reconciler.stores.history import Author
+from reconciler.stores.inventory import numbers_of
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciledConfiguration:
+    """Changes what is declared through the reconciler; opens the stores anew for each change."""
+
+    settings: Settings
+
+    def change(self, wish: Wish) -> Granted:
+        """See ``mqops.api.management.configuration.Configuration``."""
+        unprotected = frozenset({wish.identity} if wish.may_unprotect else ())
+        allowed = Allowances(data_loss=wish.may_lose, unprotected=unprotected)
+        wanted = Edit(wish.identity, wish.body, _admission(wish), wish.is_dry, allowed)
+        try:
+            with open_stores(self.settings) as stores:
+                edited = edit(wanted, self.settings, stores, Author(wish.actor, "api"))
+        except Invalid as error:
+            problems = [_problem_json(problem) for problem in error.problems]
+            first = problems[0]
+            message = f"{first['path']}: {first['message']}" if first["path"] else first["message"]
+            raise InvalidRequest(message, problems=problems) from error
+        except ConfigurationError as error:
+            raise BrokerNotAvailable(str(error)) from error
+        if not wish.is_dry:
+            _require_done(wish, edited)
+        report = edited.report
+        destroyed = tuple(_destroyed(edited.plan.changes, edited.observed)) if report is not None else ()
+        return Granted(as_json(edited.plan), None if report is None else report.revision, destroyed)
+
+
+def _admission(wish: Wish) -> Callable[[Applied | None], None]:
+    def admit(applied: Applied | None) -> None:
+        if wish.is_new:
+            if applied is not None:
+                raise Conflict(f"{wish.identity} exists already")
+            return
+        if applied is None:
+            raise NotFound(f"there is no {wish.identity.kind.lower()} {wish.identity.name!r}")
+        state = f"{applied.uid}.{applied.generation}.{applied.revision}"
+        if wish.states is not None and state not in wish.states:
+            raise PreconditionFailed(f"{wish.identity} has changed since: look at it again")
+        _require_free(wish, applied)
+
+    return admit
+
+
+def _require_free(wish: Wish, applied: Applied) -> None:
+    """A source's things are the source's to change; what was brought along goes with what brought it."""
+    resource = applied.resource
+    if resource.managed_by != API:
+        where = f" at {resource.origin}" if resource.origin.file else ""
+        raise ManagedBySource(
+            f"{wish.identity} is declared{where} by source {resource.managed_by!r}: change it there",
+            managedBy=resource.managed_by,
+            file=resource.origin.file,
+            line=resource.origin.line,
+        )
+    parent = resource.implied_by
+    if parent is not None and (wish.body is None or parent.kind == "Queue"):
+        raise Conflict(f"{wish.identity} belongs to {parent}: change that")
+
+
+def _require_done(wish: Wish, edited: Edited) -> None:
+    if edited.is_refused:
+        # What was asked for comes first: the others are refused because of it.
+        found = sorted(edited.plan.refused, key=lambda refusal: refusal.change.identity != wish.identity)
+        refused = [_refusal_json(refusal) for refusal in found]
+        raise ChangeRefused(refused[0]["message"], refused=refused)
+    failed = () if edited.report is None else edited.report.failed
+    if failed:
+        told = "; ".join(f"{failure.action} of {failure.identity}: {failure.message}" for failure in failed)
+        raise BrokerNotAvailable(f"not all could be done: {told}", retry_after_seconds=1)
+
+
+_AS_PARAMETERS = (
+    (r"pass --allow-data-loss", "pass ?allowDataLoss=true"),
+    (r"pass --unprotect \S+", "pass ?unprotect=true"),
+)
+
+
+def _refusal_json(refusal: Refusal) -> dict[str, str]:
+    """With the ways through as a request takes them."""
+    message = refusal.message
+    for option, parameter in _AS_PARAMETERS:
+        message = re.sub(option, parameter, message)
+    return {
+        "resource": str(refusal.change.identity),
+        "obstacle": refusal.obstacle.value,
+        "message": message,
+    }
+
+
+_PATHS = {"metadata.name": "name", "metadata.labels": "labels", "metadata.annotations": "annotations"}
+
+
+def _problem_json(problem: Problem) -> dict[str, Any]:
+    """With paths as the request's body has them."""
+    path = problem.path
+    for manifest, body in _PATHS.items():
+        if path == manifest or path.startswith((f"{manifest}.", f"{manifest}[")):
+            path = body + path.removeprefix(manifest)
+    return {
+        "path": path,
+        "rule": str(problem.rule),
+        "message": problem.message,
+        "suggestion": problem.suggestion or None,
+    }
+
+
+def _destroyed(changes: tuple[Change, ...], observed: Observed) -> Iterator[dict[str, Any]]:
+    for change in changes:
+        if change.action is Action.DELETE and change.before is not None:
+            numbers = numbers_of(change.before, observed)
+            lost = {"unfinished": numbers["backlog"]} if "backlog" in numbers else {}
+            yield {"kind": change.identity.kind, "name": change.identity.name, "id": change.before.uid, **lost}

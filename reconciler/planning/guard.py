@@ -1,0 +1,145 @@
+"""What a plan must not do without being told to: delete what is protected, lose messages, delete a great part of what a
+source has. Pure.
+
+A guard stops single changes and what depends on them; the rest of the plan goes on. Each says the option that goes
+through. Structural refusals (``refusals``) come first: they have no way through.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from mqops.model import PROTECT, Identity, SourceSpec
+from reconciler.planning.change import Action, Change
+from reconciler.planning.plan import Plan
+from reconciler.planning.refusals import Obstacle, Refusal, with_dependents
+from reconciler.state import Cost, Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What whoever asks for the plan has said may be done."""
+
+    data_loss: bool = False
+    """Unfinished messages may be lost."""
+    mass_delete: frozenset[int] = frozenset()
+    """Numbers of deletes that were told as too many for a source, and are meant."""
+    unprotected: frozenset[Identity] = frozenset()
+    """What may be deleted although it is protected."""
+
+
+NOTHING_ALLOWED = Allowances()
+
+
+def guard(
+    found: Plan,
+    observed: Observed,
+    sources: Mapping[str, SourceSpec],
+    costs: Mapping[str, Cost],
+    allowed: Allowances = NOTHING_ALLOWED,
+) -> Plan:
+    """``found`` with what deletes cost, and without those that are neither harmless nor allowed. ``costs`` are by uid;
+    ``sources`` are those that the plan was made for."""
+    changes = tuple(_with_cost(change, costs) for change in found.changes)
+    deletes = [change for change in changes if change.action is Action.DELETE]
+    stopped: dict[Identity, Refusal] = {}
+    for refusal in (
+        *_protected(deletes, allowed),
+        *_of_active_tenants(deletes),
+        *_too_many(deletes, observed, sources, allowed),
+        *_losing_messages(deletes, allowed),
+    ):
+        stopped.setdefault(refusal.change.identity, refusal)
+    if stopped:
+        stopped = with_dependents(changes, stopped, observed)
+    return replace(
+        found,
+        changes=tuple(change for change in changes if change.identity not in stopped),
+        refused=(*found.refused, *(stopped[change.identity] for change in changes if change.identity in stopped)),
+    )
+
+
+def is_protected(change: Change) -> bool:
+    """Whether what is there says so: the block that said it may be gone from the manifests."""
+    return change.before is not None and change.before.resource.annotations.get(PROTECT) == "true"
+
+
+def _with_cost(change: Change, costs: Mapping[str, Cost]) -> Change:
+    cost = costs.get(change.uid or "") if change.action is Action.DELETE else None
+    return change if cost is None else replace(change, cost=cost)
+
+
+def _protected(deletes: Iterable[Change], allowed: Allowances) -> Iterable[Refusal]:
+    for change in deletes:
+        if is_protected(change) and change.identity not in allowed.unprotected:
+            message = (
+                f"{change.identity} is protected (annotation {PROTECT}): put its manifest back; or, to delete it, "
+                f"pass --unprotect {_word(change.identity)}"
+            )
+            yield Refusal(change, Obstacle.PROTECTED, message)
+
+
+def _of_active_tenants(deletes: Collection[Change]) -> Iterable[Refusal]:
+    """A tenant goes in two steps, and what it has goes with it in the second."""
+    active = {
+        change.identity.name
+        for change in deletes
+        if change.identity.kind == "Tenant"
+        and change.resource.spec["state"] == "active"
+        and any(other.identity.tenant == change.identity.name for other in deletes)
+    }
+    for change in deletes:
+        name = change.identity.tenant or change.identity.name
+        if name in active and (change.identity.kind == "Tenant" or change.identity.tenant):
+            message = (
+                f"Tenant {name} is deleted in two steps: apply it with state: closing first, which refuses publishing "
+                "while what is there is handled; then remove it"
+            )
+            yield Refusal(change, Obstacle.TENANT_ACTIVE, message)
+
+
+def _too_many(
+    deletes: Collection[Change], observed: Observed, sources: Mapping[str, SourceSpec], allowed: Allowances
+) -> Iterable[Refusal]:
+    owned = _by_source(applied.resource.managed_by for applied in observed.applied.values())
+    counts = _by_source(change.resource.managed_by for change in deletes if not _is_kept(change, allowed))
+    for change in deletes:
+        source = change.resource.managed_by
+        count, limit = counts.get(source, 0), sources[source].max_deletes
+        if count <= limit.resources or count * 100 <= limit.percent * owned[source] or count in allowed.mass_delete:
+            continue
+        message = (
+            f"{count} of the {owned[source]} resources of source {source!r} would be deleted, and it allows "
+            f"{limit.resources} or {limit.percent} % at once (maxDeletes): if they are meant, pass "
+            f"--allow-mass-delete {count}"
+        )
+        yield Refusal(change, Obstacle.MASS_DELETE, message)
+
+
+def _is_kept(change: Change, allowed: Allowances) -> bool:
+    return is_protected(change) and change.identity not in allowed.unprotected
+
+
+def _losing_messages(deletes: Iterable[Change], allowed: Allowances) -> Iterable[Refusal]:
+    for change in deletes:
+        if change.cost is not None and change.cost.unfinished and not allowed.data_loss:
+            message = (
+                f"{_counted(change.cost.unfinished)} in {change.identity} would be lost: have them handled first; "
+                "or pass --allow-data-loss"
+            )
+            yield Refusal(change, Obstacle.DATA_LOSS, message)
+
+
+def _by_source(owners: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for owner in owners:
+        counts[owner] = counts.get(owner, 0) + 1
+    return counts
+
+
+def _counted(messages: int) -> str:
+    return "1 unfinished message" if messages == 1 else f"{messages} unfinished messages"
+
+
+def _word(identity: Identity) -> str:
+    """As options take it."""
+    return "/".join(part for part in identity if part)

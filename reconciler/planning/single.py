@@ -1,0 +1,103 @@
+"""The plan of changing one resource that no source owns, and nothing else but what it brings along. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from mqops.model import Identity, SourceSpec
+from mqops.settings import Settings
+from reconciler.manifests.desired import desired
+from reconciler.manifests.validate import Declared
+from reconciler.planning.change import Action, Change
+from reconciler.planning.plan import Plan, plan
+from reconciler.planning.refusals import Obstacle, Refusal
+from reconciler.state import Applied, Observed, Origin, Resource
+
+API = "api"
+"""Who owns what the management API declares."""
+
+_NOWHERE = Origin("", 0)
+EVERYTHING = SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True)
+"""What the API may do: all, one thing at a time."""
+
+
+def plan_single(
+    target: Identity, declared: Declared | None, others: Iterable[Declared], observed: Observed, settings: Settings
+) -> Plan:
+    """What makes ``target`` as ``declared``, or away with it when that is ``None``. ``others`` is all else that is
+    declared of its tenant, whoever owns it; it stays as it is applied."""
+    wanted = _wanted(target, declared, others, observed.applied, settings)
+    found = plan(wanted.values(), observed, {}, {API: EVERYTHING})
+    return replace(
+        found,
+        changes=tuple(change for change in found.changes if _belongs(change, target, wanted, observed)),
+        refused=tuple(
+            _discreet(refusal, target.tenant, observed)
+            for refusal in found.refused
+            if _belongs(refusal.change, target, wanted, observed)
+        ),
+        leftovers=(),
+        moved=(),
+        others=0,
+    )
+
+
+def _discreet(refusal: Refusal, tenant: str, observed: Observed) -> Refusal:
+    """Without the names of what other tenants have: that they need something is all that its owner may know."""
+    message = refusal.message
+    for identity in observed.applied:
+        if tenant and identity.tenant not in ("", tenant):
+            message = message.replace(str(identity), f"a {identity.kind} of another tenant")
+    return replace(refusal, message=message)
+
+
+def is_refused(found: Plan, target: Identity) -> bool:
+    """Whether ``target`` cannot be changed as asked. That what it brought along stays, since others need it too, is no
+    obstacle."""
+    return any(
+        refusal.change.identity == target or refusal.obstacle is not Obstacle.STILL_NEEDED for refusal in found.refused
+    )
+
+
+def _wanted(
+    target: Identity,
+    declared: Declared | None,
+    others: Iterable[Declared],
+    applied: Mapping[Identity, Applied],
+    settings: Settings,
+) -> dict[Identity, Resource]:
+    """All that shall be the API's. What is not the target's is taken as it is applied, so that a default that changed
+    meanwhile changes nothing here."""
+    every = [one for one in others if one.identity != target]
+    if declared is not None:
+        every.append(declared)
+    owners = {identity: row.resource.managed_by for identity, row in applied.items()}
+    spelled_out = desired(every, lambda one: API if one is declared else owners.get(one.identity, ""), settings)
+    fresh = {resource.identity: resource for resource in spelled_out if resource.managed_by == API}
+    wanted: dict[Identity, Resource] = {}
+    for identity, row in applied.items():
+        if row.resource.managed_by == API and (row.resource.implied_by is None and identity != target):
+            wanted[identity] = row.resource
+    for identity, resource in fresh.items():
+        before = applied.get(identity)
+        if before is not None and before.resource.managed_by != API and identity != target:
+            continue  # brought along by what a source owns already
+        if before is None or target in (identity, *_parents(identity, fresh)):
+            wanted[identity] = replace(resource, origin=_NOWHERE)
+        else:
+            wanted[identity] = replace(before.resource, implied_by=resource.implied_by)
+    return wanted
+
+
+def _parents(identity: Identity, known: Mapping[Identity, Resource]) -> Iterable[Identity]:
+    resource = known.get(identity)
+    while resource is not None and resource.implied_by is not None:
+        yield resource.implied_by
+        resource = known.get(resource.implied_by)
+
+
+def _belongs(change: Change, target: Identity, wanted: Mapping[Identity, Resource], observed: Observed) -> bool:
+    """Repairs of other things are left to whoever watches over them."""
+    if change.action is not Action.REPAIR:
+        return True
+    before = {identity: row.resource for identity, row in observed.applied.items()}
+    return target in (change.identity, *_parents(change.identity, wanted), *_parents(change.identity, before))
