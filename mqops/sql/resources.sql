@@ -16,7 +16,7 @@ FROM mq_resources
 -- One tenant's, with all tenants, what it reads of others and who of them reads its own. The names of what a
 -- subscription reads begin with the tenant's name and a slash when the topic is another tenant's.
 SELECT uid::text, kind, tenant, name, labels::text, annotations::text, spec::text, generation, managed_by,
-       implied_by::text, file, line, revision
+       implied_by::text, file, line, renamed_from, revision
 FROM mq_resources
 WHERE tenant = %(tenant)s OR kind = 'Tenant'
    OR (kind = 'Subscription' AND starts_with(spec ->> 'topic', %(tenant)s || '/'))
