@@ -63,11 +63,12 @@ def plan_rollback(wanted: Wanted, stores: Stores) -> Rollback:
     revisions.read_revision(stores.database, wanted.revision)
     past = revisions.read_state(stores.database, wanted.revision)
     sources.require_known(stores.database, wanted.sources)
-    chosen = _chosen(wanted.revision, wanted.sources, past)
+    chosen = _chosen(wanted.revision, wanted.sources, past.values())
     _refuse_suspended(chosen, stores)
-    desired = tuple(resource for resource in past if resource.managed_by in chosen)
+    past = {uid: resource for uid, resource in past.items() if resource.managed_by in chosen}
     with without_garbage_collection():
-        observed = observe(stores, [resource.identity for resource in desired])
+        observed = observe(stores, [resource.identity for resource in past.values()])
+        desired = _renamed_back(past, observed.applied)
         specs = {name: _spec(name, desired, observed.applied) for name in chosen}
         found = grounded(plan(desired, observed, specs), desired, observed)
         costs = read_costs(stores, observed, found.changes)
@@ -111,6 +112,21 @@ def _chosen(revision: int, names: Collection[str], past: Collection[Resource]) -
     if not there:
         raise ConfigurationError(f"nothing was applied at revision {revision}: choose a later one")
     return tuple(sorted(names or there))
+
+
+def _renamed_back(past: Mapping[str, Resource], applied: Mapping[Identity, Applied]) -> tuple[Resource, ...]:
+    """What was there then, by uid, saying what it is called now where that is another name. The others go on saying
+    what they last said: else the next apply of manifests would take it for new."""
+    rows = {row.uid: row.resource for row in applied.values()}
+    return tuple(
+        resource
+        if (now := rows.get(uid)) is None
+        else replace(
+            resource,
+            renamed_from=now.renamed_from if now.identity.name == resource.identity.name else now.identity.name,
+        )
+        for uid, resource in past.items()
+    )
 
 
 def _refuse_suspended(names: Collection[str], stores: Stores) -> None:

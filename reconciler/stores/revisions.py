@@ -79,14 +79,14 @@ def read_changes(connection: Connection[Any], number: int) -> list[Recorded]:
     return [_recorded(row, number) for row in rows]
 
 
-def read_state(connection: Connection[Any], number: int) -> tuple[Resource, ...]:
-    """What the catalog held at a revision, by kind, tenant and name.
+def read_state(connection: Connection[Any], number: int) -> dict[str, Resource]:
+    """What the catalog held at a revision by uid, in the order of kind, tenant and name.
 
     Raises ``BrokerNotAvailable``; ``ConfigurationError`` for a resource whose form this version does not know."""
     with translated():
         rows = connection.execute(queries("history")["state"], {"revision": number}).fetchall()
     names = {row[0]: Identity(*row[1:4]) for row in rows}
-    return tuple(_past(Identity(*row[1:4]), json.loads(row[4]), names.get(row[5]), number) for row in rows)
+    return {row[0]: _past(names[row[0]], json.loads(row[4]), names.get(row[5]), number) for row in rows}
 
 
 def _past(identity: Identity, state: Mapping[str, Any], parent: Identity | None, revision: int) -> Resource:

@@ -271,6 +271,41 @@ def test_a_rollback_is_refused_what_any_plan_is_and_then_pins_nothing(shell: She
     shell.succeed("apply", "--auto-approve")
 
 
+def test_a_rollback_deletes_what_is_protected_only_when_told_to(shell: Shell) -> None:
+    shell.succeed("apply", "--auto-approve")
+    kept = MORE.replace("name: more", "name: more, annotations: {mqops/protect: 'true'}")
+    shell.manifest.write_text(MANIFEST + kept)
+    shell.succeed("apply", "--auto-approve")
+    refused = shell.run("rollback", "1", "--auto-approve")
+    assert refused.returncode == 3
+    assert "pass --unprotect Topic/acme/more" in refused.stdout
+    assert "pinned" not in refused.stdout
+    gone = shell.succeed("rollback", "1", "--auto-approve", "--unprotect", "Topic/acme/more")
+    assert "- delete Topic acme/more (holds nothing)" in gone
+
+
+def test_a_rollback_renames_back_and_the_manifests_rename_again(shell: Shell) -> None:
+    shell.succeed("apply", "--auto-approve")
+    before = uids(shell)
+    shell.manifest.write_text(MANIFEST.replace("name: orders", "name: purchases, renamedFrom: orders"))
+    assert "1 renamed" in shell.succeed("apply", "--auto-approve")
+    assert "1 renamed" in shell.succeed("history", "--limit", "1")
+    assert "> rename Topic acme/orders" in shell.succeed("history", "show", "2")
+    done = shell.succeed("rollback", "1", "--auto-approve")
+    assert "Applied revision 3: 1 renamed.\n" in done
+    assert uids(shell) == before
+    assert shell.succeed("rollback", "1", "--auto-approve").startswith("No changes.")
+    shell.succeed("resume", "default")
+    assert "1 renamed" in shell.succeed("apply", "--auto-approve")
+    assert uids(shell) == {("purchases" if name == "orders" else name): uid for name, uid in before.items()}
+
+
+def uids(shell: Shell) -> dict[str, str]:
+    """Of all topics, by name."""
+    items = json.loads(shell.succeed("get", "topics", "-o", "json"))["items"]
+    return {item["metadata"]["name"]: item["status"]["uid"] for item in items}
+
+
 def test_outside_git_another_content_ends_the_pin(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
     shell.manifest.write_text(OTHER)

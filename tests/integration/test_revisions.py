@@ -31,7 +31,7 @@ def stores(database_url: str, redis_url: str) -> Iterator[Opened]:
 
 
 def state(stores: Opened, revision: int) -> dict[Identity, Resource]:
-    return {resource.identity: resource for resource in read_state(stores.database, revision)}
+    return {resource.identity: resource for resource in read_state(stores.database, revision).values()}
 
 
 def test_the_state_at_each_revision_is_what_was_desired_then(stores: Opened) -> None:
@@ -130,5 +130,5 @@ def test_what_the_first_version_recorded_can_still_be_read_and_gone_back_to(
         Reason.GROUP_MISSING,
         (FieldChange("live.partitions[0].group", None, None),),
     )
-    (parent, child) = read_state(old, 2)
+    (parent, child) = read_state(old, 2).values()
     assert (parent.identity, child.implied_by) == (JOBS.identity, JOBS.identity)
