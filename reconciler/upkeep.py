@@ -88,8 +88,9 @@ class Upkeep:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the last look did all that could be done, and a refused change is what is left."""
-        return "refused" in self._told and not self._told.keys() & {"manifests", "stores", "failures"}
+        """Whether the last look did all that could be done, and a refused change or a held source is what is left."""
+        told = self._told.keys()
+        return bool(told & {"refused", "sources"}) and not told & {"manifests", "stores", "failures"}
 
     def is_behind(self) -> bool:
         """Whether the manifests are others than those last found good."""

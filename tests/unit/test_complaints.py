@@ -68,9 +68,10 @@ def what_is_protected_is_skipped_and_the_rest_goes_on() -> None:
 
 def an_approved_plan_is_not_made_when_another_would_be() -> None:
     approved, now = planned(KEPT, ()), planned(KEPT, KEPT[:1])
+    request = pipeline.Request(Checked(KEPT, (), SOURCES, len(KEPT), 1), settings_from({}))
+    found = pipeline.Planned(request, observed(KEPT[:1]), now, None)
     with pytest.raises(Refused):
-        request = pipeline.Request(Checked(KEPT, (), SOURCES, len(KEPT), 1), settings_from({}))
-        pipeline.exactly(approved, lambda it: it.plan)(pipeline.Planned(request, observed(KEPT[:1]), now, None))
+        pipeline.exactly(approved, lambda it: it.plan)(found)
 
 
 def a_first_run_leaves_alone_what_is_there() -> None:
