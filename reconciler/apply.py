@@ -10,7 +10,8 @@ only closed is found as a difference, and one that was only committed as a lefto
 resource out, and whatever depends on it; the rest goes on.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
@@ -58,16 +59,16 @@ class Report:
     @property
     def summary(self) -> str:
         """In one line, like ``Applied revision 7: 3 created, 1 updated.``"""
-        counts = [
-            f"{number} {DONE[action]}"
-            for action in Action
-            if (number := sum(change.action is action for change in self.done))
-        ]
-        if self.failed:
-            counts.append(f"{len(self.failed)} failed")
+        counts = counts_text({**Counter(change.action.value for change in self.done), "failed": len(self.failed)})
         if self.revision is None:
-            return f"Nothing applied: {counts[0]}." if counts else "No changes."
-        return f"Applied revision {self.revision}: {', '.join(counts)}."
+            return f"Nothing applied: {counts}." if counts else "No changes."
+        return f"Applied revision {self.revision}: {counts}."
+
+
+def counts_text(summary: Mapping[str, int]) -> str:
+    """Numbers of changes by action, and of those that ``failed``, like ``3 created, 1 failed``; empty for none."""
+    words = {**{action.value: DONE[action] for action in Action}, "failed": "failed"}
+    return ", ".join(f"{number} {word}" for action, word in words.items() if (number := summary.get(action, 0)))
 
 
 @dataclass(slots=True)

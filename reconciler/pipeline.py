@@ -5,7 +5,7 @@ be done, and doing it. The command line, the watch loop and `mqops up` all come 
 import getpass
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,18 +18,25 @@ from reconciler.garbage import without_garbage_collection
 from reconciler.manifests.check import Checked, check, check_file
 from reconciler.manifests.problem import Problem
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
+from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
-from reconciler.state import Observed
-from reconciler.stores import Stores, instance, lock, migrate, translated
+from reconciler.provenance import read_commit, read_trees
+from reconciler.state import Commit, Content, Observed
+from reconciler.stores import Stores, instance, lock, migrate, sources, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe
 from reconciler.stores.provision import Progress
+from reconciler.stores.sources import SourceState
 
 LOCK_TIMEOUT_SECONDS = 10.0
 """How long an apply waits for another to finish, unless it is told otherwise."""
+
+
+_UNKNOWN = Content("", "")
+"""Of a source that is taken over: its manifests are not here."""
 
 
 class ManifestsRejected(ConfigurationError):
@@ -64,6 +71,12 @@ class Planned:
     plan: Plan
     instance: Instance | None
     """What the stores were stamped with when they were met; ``None`` when nothing was applied to them yet."""
+    holds: tuple[Hold, ...] = ()
+    """What keeps sources among the manifests' from being reconciled, by their names."""
+    held_back: int = 0
+    """How many resources of those are declared otherwise than they are applied."""
+    renewed: frozenset[str] = frozenset()
+    """Sources that are reconciled from these manifests for the first time: an apply notes it, and ends their pins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ class Execution:
 
 
 def author_of(trigger: str) -> Author:
-    """This process's user at this machine, acting because of ``trigger`` (``apply``, ``watch`` or ``repair``)."""
+    """This process's user at this machine, acting because of ``trigger``: see ``Author``."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name
@@ -88,14 +101,23 @@ def author_of(trigger: str) -> Author:
 
 def check_manifests(directory: Path, settings: Settings) -> Checked:
     """Reads and checks the manifests. Raises ``ManifestsRejected`` with every problem they have."""
+    # Asked first: what is committed meanwhile is then applied as of the earlier commit, and no pin ends too early.
+    commit = read_commit(directory)
     checked = check(directory, settings)
     if checked.problems:
         raise ManifestsRejected(directory, checked.problems)
-    return checked
+    return with_commit(checked, commit, directory)
+
+
+def with_commit(checked: Checked, commit: Commit | None, directory: Path) -> Checked:
+    """``checked`` as of ``commit``, which was asked for before it was read from ``directory``."""
+    trees = read_trees(directory, commit, {name: spec.path for name, spec in checked.sources.items()})
+    contents = {name: replace(content, tree=trees.get(name, "")) for name, content in checked.contents.items()}
+    return replace(checked, commit=commit, contents=contents)
 
 
 def check_given(path: Path, data: bytes, settings: Settings) -> Checked:
-    """The same for manifests that were read from one file, or from what ``path`` stands for."""
+    """The same for manifests that were read from one file, or from what ``path`` stands for; of no commit."""
     checked = check_file(path.name, data, settings)
     if checked.problems:
         raise ManifestsRejected(path.parent, checked.problems)
@@ -103,19 +125,22 @@ def check_given(path: Path, data: bytes, settings: Settings) -> Checked:
 
 
 def plan_manifests(request: Request, stores: Stores) -> Planned:
-    """What applying the request's manifests would do; changes nothing, neither stamps nor migrates.
+    """What applying the request's manifests would do; changes nothing, neither stamps nor migrates. What sources that
+    are held declare is left out.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
     installation's, when the database is not of this version, when a source cannot be taken over, and when a target is
-    not there; ``Refused`` when there is nothing declared at all.
+    not there; ``Refused`` when there is nothing declared at all, and when a source that is to be taken over is held.
     """
     checked = request.checked
     stamp = require_same_installation(request.settings, stores)
+    states = sources.read_states(stores.database)
+    holds = _holds(request, states)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in checked.resources])
         taken = _taken(request.take_over, checked, observed)
         _require_targets(request.scope, checked, observed)
-        found = plan(checked.resources, observed, checked.sources, taken, request.scope)
+        found, held_back = _plan(request, observed, taken, holds)
         costs = read_costs(stores, observed, found.changes)
         found = guard(found, observed, {**checked.sources, **taken}, costs, request.allowed)
     if not checked.resources and found.refused:
@@ -123,7 +148,20 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
             "Name the directory that has the manifests"
         )
-    return Planned(request, observed, found, stamp)
+    return Planned(request, observed, found, stamp, holds, held_back, _renewed(request, states, holds))
+
+
+def _plan(
+    request: Request, observed: Observed, taken: Mapping[str, SourceSpec], holds: Collection[Hold]
+) -> tuple[Plan, int]:
+    """The plan before its guards, and how many resources are held back."""
+    checked, held = request.checked, {hold.source for hold in holds}
+    kept = keep(checked.resources, observed, held)
+    found = plan(kept.desired, observed, checked.sources, taken, request.scope)
+    if held:
+        found = grounded(found, kept.desired, observed)
+        found = unrepaired(found, {hold.source for hold in holds if isinstance(hold, Suspension)})
+    return found, kept.held_back
 
 
 def apply_manifests(request: Request, stores: Stores, execution: Execution) -> tuple[Planned, Report]:
@@ -132,16 +170,23 @@ def apply_manifests(request: Request, stores: Stores, execution: Execution) -> t
 
     Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
     """
-    author, owners = execution.author, {*request.checked.sources, *request.take_over}
+    author, owners = replace(execution.author, commit=request.checked.commit), _owners(request)
     with translated():
         _require_migrated(stores)
     with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
         planned = plan_manifests(request, stores)
         selected = execution.select(planned)
-        with translated():  # not before: what is refused as a whole leaves empty stores empty
-            instance.establish(stores.database, stores.redis, stores.keys, request.settings.environment)
+        establish(stores, request.settings)  # not before: what is refused as a whole leaves empty stores empty
+        # Before anything is changed: a rollback of what fails half-way is from these manifests, too.
+        if planned.renewed:
+            renewed = {name: request.checked.contents[name] for name in sorted(planned.renewed)}
+            sources.note_reconciled(stores.database, renewed, request.checked.commit)
         report = apply(selected, planned.observed, stores, author, execution.progress)
         return replace(planned, plan=selected), report
+
+
+def _owners(request: Request) -> set[str]:
+    return {*request.checked.sources, *request.take_over}
 
 
 def _require_targets(scope: Scope, checked: Checked, observed: Observed) -> None:
@@ -159,8 +204,7 @@ def exactly(approved: Plan, select: Callable[[Planned], Plan]) -> Callable[[Plan
 
     def selected(planned: Planned) -> Plan:
         found = select(planned)
-        if _deeds(found) != _deeds(approved):
-            raise Refused("what is applied has changed since the plan was shown: plan again")
+        require_same(approved, found, planned.holds)
         return found
 
     return selected
@@ -175,8 +219,44 @@ def require_same_installation(settings: Settings, stores: Stores) -> instance.In
         return instance.agree(*stamps, settings.environment)
 
 
+def require_same(approved: Plan, found: Plan, holds: Sequence[Hold] = ()) -> None:
+    """Raises ``Refused`` when ``found`` would do something else than ``approved``; ``holds`` may be why."""
+    if _deeds(found) != _deeds(approved):
+        held = "".join(f"\n{hold}" for hold in holds)
+        raise Refused(f"what is applied has changed since the plan was shown: plan again{held}")
+
+
 def _deeds(found: Plan) -> tuple[object, ...]:
     return found.changes, found.refused, found.leftovers
+
+
+def _holds(request: Request, states: Mapping[str, SourceState]) -> tuple[Hold, ...]:
+    """Raises ``Refused`` when something that is to be taken over is held: it can only be taken over as a whole."""
+    contents = request.checked.contents
+    found = {
+        name: hold
+        for name in sorted(_owners(request))
+        if name in states and (hold := states[name].hold(contents.get(name, _UNKNOWN))) is not None
+    }
+    for name in request.take_over:
+        if name in found:
+            raise Refused(str(found[name]))
+    return tuple(found.values())
+
+
+def _renewed(request: Request, states: Mapping[str, SourceState], holds: Collection[Hold]) -> frozenset[str]:
+    if request.scope.is_refresh_only:  # what the manifests say is not applied
+        return frozenset()
+    checked, held = request.checked, {hold.source for hold in holds}
+    renewed = (name for name in checked.sources if name not in held and _is_renewed(name, checked, states.get(name)))
+    return frozenset(renewed)
+
+
+def _is_renewed(name: str, checked: Checked, state: SourceState | None) -> bool:
+    """Whether these manifests are others than those that the source was last reconciled from, or its pin has ended."""
+    if state is None or state.pin is not None:
+        return True
+    return (state.commit, state.content) != (checked.commit, checked.contents[name])
 
 
 def _taken(names: Collection[str], checked: Checked, observed: Observed) -> dict[str, SourceSpec]:
@@ -187,6 +267,12 @@ def _taken(names: Collection[str], checked: Checked, observed: Observed) -> dict
         if name not in owners:
             raise ConfigurationError(f"source {name!r} owns nothing: leave out --take-over {name}")
     return {name: SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True) for name in names}
+
+
+def establish(stores: Stores, settings: Settings) -> None:
+    """Stamps stores that have no stamp. Raises ``ConfigurationError`` when they are another installation's."""
+    with translated():
+        instance.establish(stores.database, stores.redis, stores.keys, settings.environment)
 
 
 def _require_migrated(stores: Stores) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 from mqops.keys import Keyspace
 from mqops.model import Identity
 
+_SHA256_DIGITS = 64
+_SHORT_DIGITS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -21,6 +24,50 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.file else "the management API"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The commit that manifests are of."""
+
+    branch: str
+    """Empty when none is checked out."""
+    id: str
+    """In hexadecimal: of the latest commit that touched the manifests."""
+    is_dirty: bool
+    """Whether the files have changes that are not committed."""
+    head: str = field(default="", compare=False)
+    """The id of what is checked out: that commit, or one after it."""
+
+    def __str__(self) -> str:
+        """Like ``main@sha1:1f0c…``, with ``+changes`` when it is dirty."""
+        return self._text(self.id)
+
+    @property
+    def short(self) -> str:
+        """The same with the beginning of the id, for people."""
+        return self._text(self.id[:_SHORT_DIGITS])
+
+    def _text(self, digits: str) -> str:
+        algorithm = "sha256" if len(self.id) == _SHA256_DIGITS else "sha1"
+        branch = f"{self.branch}@" if self.branch else ""
+        return f"{branch}{algorithm}:{digits}{'+changes' if self.is_dirty else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What tells the manifests of one source from others: equal when nothing in them differs."""
+
+    tree: str
+    """What git calls their committed content, in hexadecimal; empty when they are not in git."""
+    digest: str
+    """SHA-256 of the files' names and content, in hexadecimal; empty when it is not known."""
+
+    def is_newer_than(self, then: "Content") -> bool:
+        """Whether it is another and, where both are in git, that is committed. What is not known of ``then`` cannot
+        tell; and to commit what was there already makes nothing newer."""
+        is_committed = self.tree != then.tree or not self.tree
+        return bool(then.digest) and self.digest != then.digest and is_committed
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,12 @@ from reconciler.pipeline import (
     author_of,
     check_manifests,
     plan_manifests,
+    with_commit,
 )
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, hold_back
 from reconciler.planning.render import named, value_text
+from reconciler.provenance import read_commit
 from reconciler.stores import Stores
 
 OpenStores = Callable[[], AbstractContextManager[Stores]]
@@ -64,6 +66,8 @@ class Upkeep:
     _is_declared_anew: bool = True
     """Whether the manifests have changed since everything in them was applied."""
     _told: dict[str, object] = field(default_factory=dict)
+    _held: frozenset[str] = frozenset()
+    """Sources that were held when last looked at."""
 
     def look(self) -> Verdict:
         """Brings everything up to date as far as it goes, and says what was done and what cannot be."""
@@ -84,16 +88,20 @@ class Upkeep:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the last look did all that could be done, and a refused change is what is left."""
-        return "refused" in self._told and not self._told.keys() & {"manifests", "stores", "failures"}
+        """Whether the last look did all that could be done, and a refused change or a held source is what is left."""
+        told = self._told.keys()
+        return bool(told & {"refused", "sources"}) and not told & {"manifests", "stores", "failures"}
 
     def is_behind(self) -> bool:
         """Whether the manifests are others than those last found good."""
         return fingerprint(self.directory) != self._seen
 
     def _read_manifests(self) -> None:
+        commit = read_commit(self.directory)
         seen = fingerprint(self.directory)
-        if seen == self._seen:
+        if seen == self._seen and self._good is not None:
+            # What was saved may have been committed since.
+            self._good = with_commit(self._good, commit, self.directory)
             self._manifests_are_good()
             return
         try:
@@ -115,14 +123,15 @@ class Upkeep:
         """Whether all was done that this may do by itself."""
         request = Request(checked, self.settings)
         planned = plan_manifests(request, stores)
+        self._tell_holds(planned)
         done, held = self._select(planned)
         self._tell_held(held)
         self._tell_refused(planned.plan)
-        if done.is_empty and not done.moved:
+        if done.is_empty and not done.moved and not planned.renewed:
             self._is_declared_anew = False
             self._told.pop("failures", None)
             return True
-        is_repair = all(change.action is Action.REPAIR for change in done.changes)
+        is_repair = bool(done.changes) and all(change.action is Action.REPAIR for change in done.changes)
         author = author_of("repair" if is_repair else "watch")
         _, report = apply_manifests(request, stores, Execution(author, self._selected))
         return self._tell_report(report)
@@ -148,6 +157,22 @@ class Upkeep:
         lines = [f"cannot {failure.action} {failure.identity}: {failure.message}" for failure in report.failed]
         self._tell("failures", f"{len(lines)} failed and will be tried again", *lines)
         return False
+
+    def _tell_holds(self, planned: Planned) -> None:
+        """What was held back is declared anew when it no longer is: it was never applied."""
+        held = frozenset(hold.source for hold in planned.holds)
+        if self._held - held:
+            self._is_declared_anew = True
+        for name in sorted(self._held - held):
+            self.say(f"source {name!r} is reconciled again")
+        self._held = held
+        if not held:
+            self._told.pop("sources", None)
+            return
+        lines = [f"not reconciled: {hold}" for hold in planned.holds]
+        if planned.held_back:
+            lines.append(f"{planned.held_back} resources stay as they are")
+        self._tell("sources", *lines)
 
     def _tell_held(self, held: tuple[Change, ...]) -> None:
         if held:

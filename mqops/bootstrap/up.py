@@ -162,7 +162,7 @@ class _Platform:
         try:
             with self._voice.step(f"applying {self._manifests}"):
                 checked = check_manifests(self._manifests, settings)
-                _, report = apply_manifests(Request(checked, settings), stores, Execution(author_of("apply")))
+                planned, report = apply_manifests(Request(checked, settings), stores, Execution(author_of("apply")))
         except ManifestsRejected as error:
             applied = observe_rows(stores).applied
             if not applied:
@@ -172,6 +172,8 @@ class _Platform:
         self._voice.say(report.summary)
         for failure in report.failed:
             self._voice.say(f"error: could not {failure.action} {failure.identity}: {failure.message}")
+        for hold in planned.holds:
+            self._voice.say(f"not reconciled: {hold}")
         return checked.resources
 
     def _make_secrets(self, resources: Sequence[Resource]) -> None:

@@ -1,7 +1,7 @@
 """What `mqops plan` and `mqops apply` are asked to plan: which manifests, and how much of them."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,30 +99,31 @@ class Asked:
 
     def basis(self, planned: "Planned") -> "Basis":
         """What the plan was made from, for a saved plan."""
-        from reconciler.git import commit_of
         from reconciler.planning.saved import Basis
 
         instance, settings = planned.instance, planned.request.settings
-        commit = None if self.file == _STDIN else commit_of(Path(self.shown_directory))
+        commit = planned.request.checked.commit
         installation = None if instance is None else instance.installation
         place: PlaceDocument = {"installation": installation, "environment": settings.environment}
-        return Basis(planned.request.checked, planned.observed, place, commit)
+        return Basis(planned.request.checked, planned.observed, place, None if commit is None else commit.head)
 
     def _checked(self, settings: "Settings") -> "Checked":
         from reconciler.manifests.load import MAX_FILE_BYTES
         from reconciler.pipeline import check_given, check_manifests
+        from reconciler.provenance import read_commit
 
         if self.directory is not None:
             return check_manifests(self.directory, settings)
         if self.file == _STDIN:
             return check_given(Path("stdin"), sys.stdin.buffer.read(MAX_FILE_BYTES + 1), settings)
         path = Path(str(self.file))
+        commit = read_commit(path.parent, path.name)
         try:
             with path.open("rb") as opened:
                 data = opened.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-        return check_given(path, data, settings)
+        return replace(check_given(path, data, settings), commit=commit)
 
 
 def asked_for(

@@ -35,6 +35,7 @@ def get(
     """List what is applied, with live numbers of topics, queues and subscriptions."""
     from mqops.bootstrap.control import current_settings, open_stores
     from mqops.cli.shown import print_items
+    from mqops.cli.sources import print_sources, read_sources
     from reconciler.stores.inventory import read_items
 
     chosen = chosen_kind(kind)
@@ -52,6 +53,12 @@ def get(
 
     with open_stores(current_settings()) as stores:
         items = read_items(stores, is_chosen)
+        if chosen.name == "Source":
+            sources = read_sources(stores, items, is_undeclared_wanted=not labels and tenant is None)
+            sources = [one for one in sources if name in (None, one.name)]
+            if sources:
+                print_sources(sources, output, is_single=name is not None)
+                return
     if wanted is not None and not items:
         raise ConfigurationError(f"there is no {wanted}: `mqops get {chosen.plural}` lists what there is")
     print_items(items, chosen, output, is_single=wanted is not None)
@@ -66,12 +73,17 @@ def describe(
     """Show all about one resource: its settings, what belongs to it, its partitions and positions, its history."""
     from mqops.bootstrap.control import current_settings, open_stores
     from mqops.cli.shown import details_json, print_details
+    from mqops.cli.sources import print_source, read_source
     from reconciler.stores.inventory import read_details
 
     chosen = chosen_kind(kind)
     identity = identity_called(chosen, name, tenant)
     with open_stores(current_settings()) as stores:
         details = read_details(stores, identity)
+        source = read_source(stores, name, details) if chosen.name == "Source" else None
+    if source is not None:
+        print_source(source, details, output)
+        return
     if details is None:
         raise ConfigurationError(f"there is no {identity}: `mqops get {chosen.plural}` lists what there is")
     if output == "json":

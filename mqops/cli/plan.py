@@ -27,7 +27,7 @@ from mqops.cli.asked import (
 )
 from mqops.cli.exit_codes import ERROR, PENDING, REFUSED
 from mqops.cli.plan_file import read_plan, write_plan
-from mqops.cli.plan_shown import show, tell
+from mqops.cli.plan_shown import show, tell, tell_holds
 from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 
@@ -89,14 +89,15 @@ def plan(
     allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
     asked = asked_for(directory, file, scope, take_over, allowed)
     settings = current_settings()
-    with _working("planning"):
+    with working("planning"):
         request = asked.request(settings)
         with open_stores(settings) as stores:
             planned = plan_manifests(request, stores)
     found = planned.plan
     if out is not None:
         write_plan(out, saved.write(found, asked.basis(planned), asked.document()))
-    show(found, asked.shown_directory, output)
+    show(found, asked.shown_directory, output, planned.holds)
+    tell_holds(planned)
     if found.refused:
         raise typer.Exit(REFUSED)
     if detailed_exitcode and not found.is_empty:
@@ -123,9 +124,10 @@ def apply(
 
     With a saved plan, exactly that is done, or nothing when what it was made from has moved.
 
-    Exit code 1 when a change failed, 3 when one is refused, or the saved plan is; other changes are made all the same.
+    Exit code 1 when a change failed, 3 when one is refused, a source is held, or the saved plan is stale; other changes
+    are made all the same.
     """
-    timeout_seconds = _seconds("--lock-timeout", lock_timeout)
+    timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
     if output == "json" and not auto_approve:
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
     scope = scope_for(target, selector, refresh_only=refresh_only)
@@ -153,22 +155,24 @@ def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
     from reconciler.pipeline import Execution, apply_manifests, author_of, exactly, plan_manifests
 
     settings = current_settings()
-    with _working("planning") as working:
+    with working("planning") as status:
         request = asked.request(settings)
         with open_stores(settings) as stores:
             if manner.is_approved:
-                select = _showing(select, working, asked, manner.output)
+                select = _showing(select, status, asked, manner.output)
             else:
-                found = select(plan_manifests(request, stores))
-                _approve(found, working, asked)
+                planned = plan_manifests(request, stores)
+                found = select(planned)
+                approve(found, status, lambda: show(found, asked.shown_directory, "text", planned.holds))
                 select = exactly(found, select)
-            working.update("applying")
+            status.update("applying")
             execution = Execution(author_of("apply"), select, manner.lock_timeout_seconds)
             planned, report = apply_manifests(request, stores, execution)
-    tell(report, planned.plan, manner.output)
+    tell(report, planned.plan, manner.output, planned.holds)
+    tell_holds(planned)
     if report.failed:
         raise typer.Exit(ERROR)
-    if planned.plan.refused:
+    if planned.plan.refused or planned.holds:
         raise typer.Exit(REFUSED)
 
 
@@ -185,15 +189,15 @@ def _saved(path: Path) -> "tuple[Asked, Select]":
     return asked, lambda planned: staleness.select(document, planned.plan, asked.basis(planned))
 
 
-def _working(text: str) -> Status:
+def working(text: str) -> Status:
     """Shows what is being done for as long as it takes; on a terminal alone, and beside the output."""
     return Console(stderr=True).status(text)
 
 
-def _approve(found: "Plan", working: Status, asked: Asked) -> None:
+def approve(found: "Plan", working: Status, show: Callable[[], None]) -> None:
     """Shows the plan and asks. Raises ``ConfigurationError`` when it is not approved, or there is nobody to ask."""
     working.stop()
-    show(found, asked.shown_directory, "text")
+    show()
     if not found.is_empty:
         if not sys.stdin.isatty():
             raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
@@ -209,14 +213,14 @@ def _showing(select: "Select", working: Status, asked: Asked, output: Literal["t
         found = select(planned)
         if output == "text":
             working.stop()
-            show(found, asked.shown_directory, output)
+            show(found, asked.shown_directory, output, planned.holds)
             working.start()
         return found
 
     return shown
 
 
-def _seconds(option: str, text: str) -> float:
+def seconds_of(option: str, text: str) -> float:
     try:
         return parse_duration(text) / 1000
     except ValueError as error:

@@ -30,7 +30,7 @@ def reconcile(
     With --watch, stays until SIGTERM or Ctrl-C: a saved file is applied at once, a broken one is reported and changes
     nothing, and what someone destroyed is put back. A line per event.
 
-    Exit code 1 when something failed, 3 when a change is refused.
+    Exit code 1 when something failed, 3 when a change is refused or a source is held.
     """
     from mqops.bootstrap.control import current_settings, open_redis, open_stores
     from reconciler.loop import Watch

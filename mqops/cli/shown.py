@@ -40,6 +40,11 @@ def print_items(
         _print_items_table(items)
 
 
+def moment_text(when: datetime) -> str:
+    """To the second, in UTC."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def _print_items_table(items: Sequence[Item]) -> None:
     numbers = [name for name in _NUMBERS if name in items[0].numbers]
     header = ("NAME", "MANAGED BY", "DECLARED AT", "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
@@ -119,21 +124,21 @@ def print_details(details: Details) -> None:
         **{_NUMBERS[name].lower(): f"{number:,}" for name, number in item.numbers.items()},
     }
     print_pairs({name: value for name, value in facts.items() if value is not None})
-    _section("Labels", dict(resource.labels))
-    _section("Annotations", dict(resource.annotations))
-    _section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", item.spec)})
-    _section("Brought along", _listed(details.implied))
-    _section("Needed by", _listed(details.needed_by))
+    section("Labels", dict(resource.labels))
+    section("Annotations", dict(resource.annotations))
+    section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", item.spec)})
+    section("Brought along", _listed(details.implied))
+    section("Needed by", _listed(details.needed_by))
     if details.partitions:
-        _heading("Partitions")
+        heading("Partitions")
         _print_partitions(details.partitions)
     if details.drift is not None:
         found = {
             field.path: f"{value_text(field.before)} → {value_text(field.after)}" for field in details.drift.fields
         }
-        _section(f"To be repaired: {details.drift.reason.value.replace('_', ' ')}", found)
+        section(f"To be repaired: {details.drift.reason.value.replace('_', ' ')}", found)
     if details.history:
-        _heading("History")
+        heading("History")
         _print_history(details.history)
 
 
@@ -150,7 +155,7 @@ def _print_history(history: Sequence[Entry]) -> None:
     rows = []
     for entry in history:
         what = entry.action if entry.error is None else f"{entry.action} failed: {entry.error}"
-        when = f"{entry.applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        when = moment_text(entry.applied_at)
         who = f"{entry.author.actor} ({entry.author.trigger})"
         told = (what, who, ", ".join(_changed(entry)))
         rows.append((str(entry.revision), when, *map(printable, told)))
@@ -161,7 +166,10 @@ def _changed(entry: Entry) -> list[str]:
     """Which fields an update changed, what a repair put back, or what a rename renamed."""
     after = entry.after or {}
     if "repaired" in after:
-        return [after["repaired"]["reason"].replace("_", " "), *after["repaired"]["fields"]]
+        fields = after["repaired"]["fields"]
+        # Early versions recorded the paths alone.
+        paths = [field if isinstance(field, str) else field["path"] for field in fields]
+        return [after["repaired"]["reason"].replace("_", " "), *paths]
     if entry.before is None or entry.after is None:
         return []
     before = dict(_told(entry.before))
@@ -179,14 +187,16 @@ def _full_name(identity: Identity) -> str:
     return f"{identity.tenant}/{identity.name}" if identity.tenant else identity.name
 
 
-def _heading(text: str) -> None:
+def heading(text: str) -> None:
+    """An empty line and a title."""
     print_line("")
     print_line(text, "bold")
 
 
-def _section(title: str, pairs: Mapping[str, str]) -> None:
+def section(title: str, pairs: Mapping[str, str]) -> None:
+    """A title with names and values below; nothing when there are none."""
     if pairs:
-        _heading(title)
+        heading(title)
         print_pairs(pairs)
 
 

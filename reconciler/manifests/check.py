@@ -1,6 +1,6 @@
 """The reconciler's front as one step: a directory of manifests into what is desired, or everything wrong with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ from reconciler.manifests.problem import Problem
 from reconciler.manifests.rules import RULES, Declarations
 from reconciler.manifests.source import Tree, alone, find, read
 from reconciler.manifests.validate import Declared, Rejected, validate
-from reconciler.state import Resource
+from reconciler.state import Commit, Content, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ class Checked:
     """How many manifest files there are."""
     digests: Mapping[str, "Digest"] = field(default_factory=dict)
     """What each file held when it was read, by its name."""
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    """Of each source. Whoever asks git fills in their trees, and the commit: see ``provenance``."""
+    commit: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,26 @@ def _check(tree: Tree, settings: Settings) -> Checked:
     owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
     if not problems:
         resources = desired(contents.declared, lambda one: owners[one.document.file], settings)
+    digests = {name: Digest(owners[name], found) for name, found in contents.hashes.items()}
     return Checked(
         resources=resources,
         problems=tuple(sorted(set(problems))),
         sources=authority.sources,
         declared=len(contents.declared),
         files=len(tree.files),
-        digests={name: Digest(owners[name], found) for name, found in contents.hashes.items()},
+        digests=digests,
+        contents=_contents_of(digests, authority.sources),
     )
+
+
+def _contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[str, Content]:
+    """By source, what its files come to; ``sources.yaml`` is no source's."""
+    sums = {name: sha256() for name in names}
+    for file, digest in sorted(digests.items()):
+        if digest.source in sums:
+            name = sha256(file.encode("utf-8", "surrogateescape")).digest()
+            sums[digest.source].update(name + bytes.fromhex(digest.sha256))
+    return {name: Content("", found.hexdigest()) for name, found in sums.items()}
 
 
 def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:

@@ -12,7 +12,7 @@ from psycopg import Connection
 from mqops.model import Identity
 from mqops.sql import queries
 from reconciler.planning.change import Action, Change
-from reconciler.state import Resource
+from reconciler.state import Commit, Resource
 from reconciler.stores import translated
 
 _RECORDS_AT_ONCE = 5_000
@@ -25,7 +25,11 @@ class Author:
     actor: str
     """Such as ``ann@build-7``."""
     trigger: str
-    """``apply``, ``watch``, ``repair`` or ``api``."""
+    """``apply``, ``watch``, ``repair``, ``api``, ``rollback``, ``suspend`` or ``resume``."""
+    commit: Commit | None = None
+    """Of the manifests that are applied; ``None`` when they are of none."""
+    note: str = ""
+    """What else there is to say: what a rollback goes back to, why a source is suspended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,37 @@ def record(
     summary = dict(Counter(change.action.value for change in done))
     if failed:
         summary["failed"] = len(failed)
-    connection.execute(
-        sql["record_revision"],
-        {"revision": revision, "actor": author.actor, "trigger": author.trigger, "summary": json.dumps(summary)},
-    )
+    record_revision(connection, revision, author, summary, _touched([*done, *(change for change, _ in failed)]))
     records = list(_records(done, failed, uids))
     for start in range(0, len(records), _RECORDS_AT_ONCE):
         chunk = json.dumps(records[start : start + _RECORDS_AT_ONCE], ensure_ascii=False)
         connection.execute(sql["record_changes"], {"revision": revision, "changes": chunk})
+
+
+def record_revision(
+    connection: Connection[Any], revision: int, author: Author, summary: Mapping[str, int], sources: Collection[str]
+) -> None:
+    """Writes down that something was done with ``sources``, and what in numbers, within the caller's transaction."""
+    connection.execute(
+        queries("history")["record_revision"],
+        {
+            "revision": revision,
+            "actor": author.actor,
+            "trigger": author.trigger,
+            "summary": json.dumps(dict(summary)),
+            "branch": "" if author.commit is None else author.commit.branch,
+            "commit_id": "" if author.commit is None else author.commit.id,
+            "is_dirty": author.commit is not None and author.commit.is_dirty,
+            "sources": sorted(sources),
+            "note": author.note,
+        },
+    )
+
+
+def _touched(changes: Collection[Change]) -> set[str]:
+    """The sources whose resources ``changes`` are of; of a handover both."""
+    before = {change.before.resource.managed_by for change in changes if change.before is not None}
+    return before.union(change.resource.managed_by for change in changes)
 
 
 def changes_of(connection: Connection[Any], identity: Identity, limit: int) -> list[Entry]:
@@ -84,7 +111,7 @@ def _records(
 ) -> Iterator[dict[str, Any]]:
     outcomes = [*((change, None) for change in done), *failed]
     for sequence, (change, error) in enumerate(outcomes):
-        before = change.before
+        before, parent = change.before, change.resource.implied_by
         yield {
             "sequence": sequence,
             "action": change.action.value,
@@ -96,6 +123,8 @@ def _records(
             "before": None if before is None else _state(before.resource, before.generation),
             "after": None if change.action is Action.DELETE else _state_after(change),
             "error": error,
+            "reason": change.reason.value,
+            "implied_by": None if parent is None else uids.get(parent),
         }
 
 
@@ -116,7 +145,8 @@ def _state_after(change: Change) -> dict[str, Any]:
     name before."""
     state = _state(change.resource, change.generation)
     if change.action is Action.REPAIR:
-        state["repaired"] = {"reason": change.reason.value, "fields": [field.path for field in change.fields]}
+        fields = [{"path": field.path, "before": field.before, "after": field.after} for field in change.fields]
+        state["repaired"] = {"reason": change.reason.value, "fields": fields}
     if change.renamed_from is not None:
         state["renamedFrom"] = str(change.renamed_from)
     return state

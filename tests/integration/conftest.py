@@ -1,4 +1,5 @@
-"""A running platform, shared by the tests of a module: starting one for each would be most of their time."""
+"""A running platform, shared by the tests of a module: starting one for each would be most of their time. And a shell
+for each test of commands."""
 
 import os
 import sys

@@ -16,7 +16,9 @@ from declared import SOURCES, dead_letters, managed, observed, respecified, subs
 from mqops.cli import exit_codes
 from mqops.errors import Refused
 from mqops.model import PROTECT, Identity, SourceSpec, completed
+from mqops.settings import settings_from
 from reconciler import pipeline
+from reconciler.manifests.check import Checked
 from reconciler.planning import diff as diffing
 from reconciler.planning import guard as guarding
 from reconciler.planning import refusals
@@ -66,8 +68,10 @@ def what_is_protected_is_skipped_and_the_rest_goes_on() -> None:
 
 def an_approved_plan_is_not_made_when_another_would_be() -> None:
     approved, now = planned(KEPT, ()), planned(KEPT, KEPT[:1])
+    request = pipeline.Request(Checked(KEPT, (), SOURCES, len(KEPT), 1), settings_from({}))
+    found = pipeline.Planned(request, observed(KEPT[:1]), now, None)
     with pytest.raises(Refused):
-        pipeline.exactly(approved, lambda it: it)(now)  # type: ignore[arg-type, return-value] # stands for itself
+        pipeline.exactly(approved, lambda it: it.plan)(found)
 
 
 def a_first_run_leaves_alone_what_is_there() -> None:

@@ -1,0 +1,94 @@
+"""`mqops rollback`: back to what was applied at an earlier revision."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mqops.cli.asked import AllowDataLoss, AllowMassDelete, Unprotect, allowances_for
+from mqops.cli.exit_codes import ERROR, REFUSED
+from mqops.cli.plan import approve, seconds_of, working
+from mqops.cli.plan_shown import show, tell
+from mqops.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from reconciler.planning.plan import Plan
+    from reconciler.rollback import Rollback
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("rollback")(rollback)
+
+
+def rollback(
+    revision: Annotated[int, typer.Argument(metavar="REVISION", min=1, help="`mqops history` lists them.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="NAME", help="Only this source; more than once for several."),
+    ] = None,
+    allow_data_loss: AllowDataLoss = False,
+    allow_mass_delete: AllowMassDelete = None,
+    unprotect: Unprotect = None,
+    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
+    lock_timeout: Annotated[
+        str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")
+    ] = "10s",
+    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")] = "text",
+) -> None:
+    """Go back to what sources had applied at a revision: show the plan, ask, and carry it out.
+
+    The sources stay pinned to it until a commit changes their manifests (outside git: until they change), or
+    `mqops resume`. Messages that were deleted since do not come back. Exit code 1 when a change failed, 3
+    when one is refused, or a source is suspended.
+    """
+    from mqops.bootstrap.control import current_settings, open_stores
+    from reconciler.pipeline import author_of, require_same
+    from reconciler.rollback import Wanted, plan_rollback, roll_back
+
+    timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
+    if output == "json" and not auto_approve:
+        raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
+    settings = current_settings()
+    wanted = Wanted(revision, tuple(source or ()), settings, allowed)
+    with working("planning") as status, open_stores(settings) as stores:
+        found = plan_rollback(wanted, stores)
+        if not auto_approve:
+            approve(found.plan, status, lambda: _show(found))
+
+        def select(planned: "Rollback") -> "Plan":
+            if not auto_approve:
+                require_same(found.plan, planned.plan)
+            elif output == "text":
+                status.stop()
+                _show(planned)
+                status.start()
+            return planned.plan
+
+        status.update("applying")
+        author = author_of("rollback")
+        planned, report = roll_back(found, stores, author, select=select, lock_timeout_seconds=timeout_seconds)
+    tell(report, planned.plan, output)
+    if output == "text" and planned.is_going:
+        typer.echo(_pinned_text(planned))
+    if report.failed:
+        raise typer.Exit(ERROR)
+    if planned.plan.refused:
+        raise typer.Exit(REFUSED)
+
+
+def _show(planned: "Rollback") -> None:
+    if planned.plan.is_empty and not planned.plan.refused:
+        typer.echo(f"No changes. What is applied is what was at revision {planned.wanted.revision}.")
+    else:
+        show(planned.plan, "", "text")
+
+
+def _pinned_text(planned: "Rollback") -> str:
+    names, revision = planned.wanted.sources, planned.wanted.revision
+    what = f"Source {names[0]} is" if len(names) == 1 else f"Sources {', '.join(names)} are"
+    ways = ", ".join(f"`mqops resume {name}`" for name in names)
+    return (
+        f"{what} pinned to revision {revision}, until a commit changes the manifests (outside git: until "
+        f"they change), or {ways}."
+    )
