@@ -58,8 +58,8 @@ class Publish:
             target.kind,
             target.name,
             messages_of(body),
-            _idempotency_key(header_of(headers, IDEMPOTENCY_KEY)),
-            _traceparent(header_of(headers, TRACEPARENT)),
+            _idempotency_key(header_of(headers, IDEMPOTENCY_KEY)) if IDEMPOTENCY_KEY in headers else "",
+            _traceparent(header_of(headers, TRACEPARENT)) if TRACEPARENT in headers else None,
             timeout_ms_of(body),
         )
         return self._publisher.begin(caller, publication)

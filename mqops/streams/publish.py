@@ -27,8 +27,8 @@ CALL_MESSAGES = 500
 CALL_BYTES = 1_048_576
 IN_FLIGHT_BYTES = 32 * 1_048_576
 DEDUP_WINDOW_MS = 600_000
-CALLS_UNDER_WAY = 2
-"""Calls a bucket has on their way at most: one runs in the server while the next one travels."""
+CALLS_UNDER_WAY = 3
+"""Calls a bucket has on their way at most: one runs in the server while others travel, there or back."""
 
 _REFUSALS = (
     "OOM",
