@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -61,6 +61,10 @@ Unprotect = Annotated[
     list[str] | None,
     typer.Option("--unprotect", metavar="KIND/TENANT/NAME", help="Delete it although it is protected."),
 ]
+
+AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")]
+LockTimeout = Annotated[str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")]
+ApplyOutput = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")]
 
 _DEFAULT_DIRECTORY = Path("manifests")
 _STDIN = "-"

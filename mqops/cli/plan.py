@@ -13,8 +13,11 @@ from rich.status import Status
 from mqops.cli.asked import (
     AllowDataLoss,
     AllowMassDelete,
+    ApplyOutput,
     Asked,
+    AutoApprove,
     File,
+    LockTimeout,
     RefreshOnly,
     Selector,
     TakeOver,
@@ -114,11 +117,9 @@ def apply(
     allow_data_loss: AllowDataLoss = False,
     allow_mass_delete: AllowMassDelete = None,
     unprotect: Unprotect = None,
-    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
-    lock_timeout: Annotated[
-        str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")
-    ] = "10s",
-    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")] = "text",
+    auto_approve: AutoApprove = False,
+    lock_timeout: LockTimeout = "10s",
+    output: ApplyOutput = "text",
 ) -> None:
     """Apply the manifests: show the plan, ask, and carry it out.
 

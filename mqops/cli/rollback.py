@@ -1,10 +1,18 @@
 """`mqops rollback`: back to what was applied at an earlier revision."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mqops.cli.asked import AllowDataLoss, AllowMassDelete, Unprotect, allowances_for
+from mqops.cli.asked import (
+    AllowDataLoss,
+    AllowMassDelete,
+    ApplyOutput,
+    AutoApprove,
+    LockTimeout,
+    Unprotect,
+    allowances_for,
+)
 from mqops.cli.exit_codes import ERROR, REFUSED
 from mqops.cli.plan import approve, seconds_of, working
 from mqops.cli.plan_shown import show, tell
@@ -29,11 +37,9 @@ def rollback(
     allow_data_loss: AllowDataLoss = False,
     allow_mass_delete: AllowMassDelete = None,
     unprotect: Unprotect = None,
-    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
-    lock_timeout: Annotated[
-        str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")
-    ] = "10s",
-    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")] = "text",
+    auto_approve: AutoApprove = False,
+    lock_timeout: LockTimeout = "10s",
+    output: ApplyOutput = "text",
 ) -> None:
     """Go back to what sources had applied at a revision: show the plan, ask, and carry it out.
 
