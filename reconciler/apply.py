@@ -34,6 +34,8 @@ DONE = {
     Action.DELETE: "deleted",
     Action.REPAIR: "repaired",
     Action.RENAME: "renamed",
+    Action.ADOPT: "adopted",
+    Action.HANDOVER: "handed over",
 }
 """What to say of changes that were made."""
 
@@ -43,7 +45,7 @@ class Failure:
     """A change that could not be made."""
 
     identity: Identity
-    action: str
+    action: Action
     message: str
 
 
@@ -142,7 +144,7 @@ def apply(
             batch = Batch(done, failed, run.target.placement.uids, plan.revision)
             revision = commit(stores.database, batch, author)
         note_moved(stores.database, plan.moved)
-    failures = [Failure(change.identity, change.action.value, message) for change, message in failed]
+    failures = [Failure(change.identity, change.action, message) for change, message in failed]
     failures.extend(_destroy(run, done))
     return Report(revision, done, tuple(failures))
 
@@ -163,4 +165,4 @@ def _destroy(run: _Run, done: Collection[Change]) -> Iterable[Failure]:
     outcomes = provision.run(run.stores.redis, run.stores.keys, steps, run.progress)
     for step, error in zip(steps, outcomes, strict=True):
         if error is not None:
-            yield Failure(step.owner, Action.DELETE.value, f"deleted, but not yet from Redis: {error}")
+            yield Failure(step.owner, Action.DELETE, f"deleted, but not yet from Redis: {error}")

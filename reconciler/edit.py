@@ -16,8 +16,8 @@ from reconciler.manifests.validate import Declared
 from reconciler.pipeline import require_same_installation
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan
-from reconciler.planning.single import API, EVERYTHING, is_refused, plan_single
-from reconciler.state import Applied, Observed
+from reconciler.planning.single import EVERYTHING, is_refused, plan_single
+from reconciler.state import API, NO_SOURCES, Applied, Observed
 from reconciler.stores import Stores, lock, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
@@ -100,7 +100,7 @@ def _planned(wanted: Edit, settings: Settings, stores: Stores) -> Edited:
     of_tenant = [one for one in others if one.identity.tenant == tenant or not one.identity.tenant]
     found = plan_single(identity, declared, of_tenant, observed, settings)
     costs = read_costs(stores, observed, found.changes)
-    found = guard(found, observed, {API: EVERYTHING}, costs, wanted.allowed)
+    found = guard(found, observed, dict.fromkeys(NO_SOURCES, EVERYTHING), costs, wanted.allowed)
     return Edited(found, observed, None, is_refused(found, identity))
 
 

@@ -16,14 +16,11 @@ from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, establish, require_same_in
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import grounded
 from reconciler.planning.plan import Plan, plan
-from reconciler.state import Applied, Observed, Resource
+from reconciler.state import NO_SOURCES, Applied, Observed, Resource
 from reconciler.stores import Stores, lock, revisions, sources
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.observe import observe
-
-_API = "api"
-"""Owns what the management API declares: no manifests could undo a rollback of it, nor follow one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,8 @@ def roll_back(
 
 
 def _chosen(revision: int, names: Collection[str], past: Collection[Resource]) -> tuple[str, ...]:
-    there = {resource.managed_by for resource in past} - {_API}
+    # What has no source: no manifests could undo a rollback of it, nor follow one.
+    there = {resource.managed_by for resource in past}.difference(NO_SOURCES)
     for name in names:
         if name not in there:
             raise ConfigurationError(

@@ -10,6 +10,13 @@ from typing import Any
 from mqops.keys import Keyspace
 from mqops.model import Identity
 
+API = "api"
+"""Owns what the management API declares."""
+REBUILT = "rebuilt"
+"""Owns what was found again on Redis after PostgreSQL was lost, until something declares it."""
+NO_SOURCES = (API, REBUILT)
+"""Owners that no manifests can have: whoever declares what they have adopts it."""
+
 _SHA256_DIGITS = 64
 _SHORT_DIGITS = 10
 
@@ -80,7 +87,7 @@ class Resource:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     managed_by: str
-    """The Source's name, or ``api``."""
+    """The Source's name, or one of ``NO_SOURCES``."""
     origin: Origin
     """Of an implied resource: where its parent stands."""
     implied_by: Identity | None = None

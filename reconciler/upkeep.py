@@ -154,7 +154,7 @@ class Upkeep:
             self._told.pop("failures", None)
             self._is_declared_anew = False
             return True
-        lines = [f"cannot {failure.action} {failure.identity}: {failure.message}" for failure in report.failed]
+        lines = [f"cannot {failure.action.verb} {failure.identity}: {failure.message}" for failure in report.failed]
         self._tell("failures", f"{len(lines)} failed and will be tried again", *lines)
         return False
 
@@ -183,7 +183,7 @@ class Upkeep:
 
     def _tell_refused(self, found: Plan) -> None:
         if found.refused:
-            lines = [f"cannot {it.change.action} {it.change.identity}: {it.message}" for it in found.refused]
+            lines = [f"cannot {it.change.action.verb} {it.change.identity}: {it.message}" for it in found.refused]
             self._tell("refused", f"{len(lines)} refused", *lines)
         else:
             self._told.pop("refused", None)

@@ -24,8 +24,7 @@ from reconciler.planning.change import Action, Change
 from reconciler.planning.guard import Allowances
 from reconciler.planning.refusals import Refusal
 from reconciler.planning.render import as_json
-from reconciler.planning.single import API
-from reconciler.state import Applied, Observed
+from reconciler.state import NO_SOURCES, Applied, Observed
 from reconciler.stores.history import Author
 from reconciler.stores.inventory import numbers_of
 
@@ -77,7 +76,7 @@ def _admission(wish: Wish) -> Callable[[Applied | None], None]:
 def _require_free(wish: Wish, applied: Applied) -> None:
     """A source's things are the source's to change; what was brought along goes with what brought it."""
     resource = applied.resource
-    if resource.managed_by != API:
+    if resource.managed_by not in NO_SOURCES:
         where = f" at {resource.origin}" if resource.origin.file else ""
         raise ManagedBySource(
             f"{wish.identity} is declared{where} by source {resource.managed_by!r}: change it there",

@@ -171,7 +171,7 @@ class _Platform:
             return [row.resource for row in applied.values()]
         self._voice.say(report.summary)
         for failure in report.failed:
-            self._voice.say(f"error: could not {failure.action} {failure.identity}: {failure.message}")
+            self._voice.say(f"error: could not {failure.action.verb} {failure.identity}: {failure.message}")
         for hold in planned.holds:
             self._voice.say(f"not reconciled: {hold}")
         return checked.resources

@@ -62,6 +62,10 @@ Unprotect = Annotated[
     typer.Option("--unprotect", metavar="KIND/TENANT/NAME", help="Delete it although it is protected."),
 ]
 
+Adopt = Annotated[
+    bool, typer.Option("--adopt", help="Make what was made over the management API the source's that declares it.")
+]
+
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")]
 LockTimeout = Annotated[str, typer.Option("--lock-timeout", help="How long to wait for another apply to finish.")]
 ApplyOutput = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")]
@@ -141,12 +145,14 @@ def asked_for(
     return Asked(directory, file, scope, tuple(take_over or ()), allowed)
 
 
-def allowances_for(data_loss: bool, mass_delete: list[int] | None, unprotect: list[str] | None) -> "Allowances":
+def allowances_for(
+    data_loss: bool, mass_delete: list[int] | None, unprotect: list[str] | None, adopt: bool
+) -> "Allowances":
     """What the options let through. Raises ``ConfigurationError`` for what cannot be a resource."""
     from reconciler.planning.guard import Allowances
 
     unprotected = frozenset(map(target_called, unprotect or ()))
-    return Allowances(data_loss, frozenset(mass_delete or ()), unprotected)
+    return Allowances(data_loss, frozenset(mass_delete or ()), unprotected, adopt)
 
 
 def scope_for(targets: list[str] | None, selector: str | None, *, refresh_only: bool) -> "Scope":

@@ -52,7 +52,7 @@ def diff(
         _show(found, directory)
     for refusal in found.refused:
         change = refusal.change
-        typer.echo(f"error: cannot {change.action} {change.identity}: {refusal.message}", err=True)
+        typer.echo(f"error: cannot {change.action.verb} {change.identity}: {refusal.message}", err=True)
     if found.refused:
         raise typer.Exit(_FAILED)
     if not found.is_empty:

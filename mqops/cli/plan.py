@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.status import Status
 
 from mqops.cli.asked import (
+    Adopt,
     AllowDataLoss,
     AllowMassDelete,
     ApplyOutput,
@@ -69,6 +70,7 @@ def plan(
     allow_data_loss: AllowDataLoss = False,
     allow_mass_delete: AllowMassDelete = None,
     unprotect: Unprotect = None,
+    adopt: Adopt = False,
     output: Annotated[
         Literal["text", "json", "markdown"], typer.Option("--output", "-o", help="text, json or markdown")
     ] = "text",
@@ -89,7 +91,7 @@ def plan(
     from reconciler.planning import saved
 
     scope = scope_for(target, selector, refresh_only=refresh_only)
-    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect, adopt)
     asked = asked_for(directory, file, scope, take_over, allowed)
     settings = current_settings()
     with working("planning"):
@@ -117,6 +119,7 @@ def apply(
     allow_data_loss: AllowDataLoss = False,
     allow_mass_delete: AllowMassDelete = None,
     unprotect: Unprotect = None,
+    adopt: Adopt = False,
     auto_approve: AutoApprove = False,
     lock_timeout: LockTimeout = "10s",
     output: ApplyOutput = "text",
@@ -132,9 +135,14 @@ def apply(
     if output == "json" and not auto_approve:
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
     scope = scope_for(target, selector, refresh_only=refresh_only)
-    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect, adopt)
     if directory is not None and directory.is_file():
-        if file is not None or take_over or not scope.is_whole or any((allow_data_loss, allow_mass_delete, unprotect)):
+        if (
+            file is not None
+            or take_over
+            or not scope.is_whole
+            or any((allow_data_loss, allow_mass_delete, unprotect, adopt))
+        ):
             raise ConfigurationError(f"{directory} says itself what it covers: leave the options out, or plan again")
         asked, select = _saved(directory)
     else:

@@ -21,6 +21,8 @@ STYLES = {
     "delete": "red",
     "repair": "cyan",
     "rename": "blue",
+    "adopt": "magenta",
+    "handover": "magenta",
     "refused": "bold red",
     "field": "",
     "plain": "",
@@ -60,7 +62,7 @@ def tell(report: "Report", found: "Plan", output: Literal["text", "json"], holds
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         return
     for failure in report.failed:
-        typer.echo(f"failed to {failure.action} {failure.identity}: {failure.message}", err=True)
+        typer.echo(f"failed to {failure.action.verb} {failure.identity}: {failure.message}", err=True)
     if report.revision is not None or report.failed:
         typer.echo(report.summary)
 

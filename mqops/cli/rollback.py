@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mqops.cli.asked import (
+    Adopt,
     AllowDataLoss,
     AllowMassDelete,
     ApplyOutput,
@@ -37,6 +38,7 @@ def rollback(
     allow_data_loss: AllowDataLoss = False,
     allow_mass_delete: AllowMassDelete = None,
     unprotect: Unprotect = None,
+    adopt: Adopt = False,
     auto_approve: AutoApprove = False,
     lock_timeout: LockTimeout = "10s",
     output: ApplyOutput = "text",
@@ -54,7 +56,7 @@ def rollback(
     timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
     if output == "json" and not auto_approve:
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
-    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect)
+    allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect, adopt)
     settings = current_settings()
     wanted = Wanted(revision, tuple(source or ()), settings, allowed)
     with working("planning") as status, open_stores(settings) as stores:

@@ -16,12 +16,10 @@ from mqops.cli.shown import age_text, details_json, moment_text, print_details, 
 from mqops.cli.tables import print_line, print_table
 from mqops.model import API_VERSION
 from reconciler.planning.holds import Pin, Suspension
+from reconciler.state import NO_SOURCES
 from reconciler.stores import Stores
 from reconciler.stores.inventory import Details, Item
 from reconciler.stores.sources import SourceState, read_owned, read_states
-
-_API = "api"
-"""Owns resources, and is no source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def read_sources(stores: Stores, items: Sequence[Item], *, is_undeclared_wanted:
     """The declared ``items`` and, when they are wanted, those that nothing declares; by name."""
     declared = {item.identity.name: item for item in items}
     states, owned = read_states(stores.database), read_owned(stores.database)
-    names = {*declared, *(owned if is_undeclared_wanted else ())} - {_API}
+    names = {*declared, *(owned if is_undeclared_wanted else ())}.difference(NO_SOURCES)
     return [Listed(name, declared.get(name), states.get(name), owned.get(name, 0)) for name in sorted(names)]
 
 

@@ -14,12 +14,15 @@ from reconciler.manifests.finding import Finding
 from reconciler.manifests.problem import Problem, Rule
 from reconciler.manifests.source import ManifestFile, parents
 from reconciler.manifests.validate import Declared
+from reconciler.state import API, REBUILT
 
 SOURCES_FILE = "sources.yaml"
 DEFAULT_SOURCE = "default"
 
-_RESERVED = "api"
-"""Owns what the management API declares."""
+_RESERVED = {
+    API: "is what the management API's own things belong to",
+    REBUILT: "is what a rebuild found again belongs to",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,8 @@ def unusable(declared: Iterable[Declared], folders: Iterable[str], files: Iterab
     seen: dict[str, Declared] = {}
     for source in _sources(declared):
         folder = _folder(_spec(source))
-        if source.identity.name == _RESERVED:
-            message = f"{_RESERVED} is what the management API's own things belong to: choose another name"
+        if source.identity.name in _RESERVED:
+            message = f"{source.identity.name} {_RESERVED[source.identity.name]}: choose another name"
             yield Finding(source.document, ("metadata", "name"), message, Rule.SOURCE)
         if folder not in folders:
             message = f"there is no folder {folder} beside {SOURCES_FILE}"

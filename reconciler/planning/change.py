@@ -22,6 +22,16 @@ class Action(StrEnum):
     """It is as declared, but what it needs in PostgreSQL or Redis was destroyed or altered by someone else."""
     RENAME = "rename"
     """It gets another name, and keeps its uid with everything under it. Fields may change along."""
+    ADOPT = "adopt"
+    """It is there and no source's, and becomes that of the source which declares it, with everything under it. Fields
+    may change along."""
+    HANDOVER = "handover"
+    """Another source declares it than before, and gets it with everything under it. Fields may change along."""
+
+    @property
+    def verb(self) -> str:
+        """As a sentence has it, after *to* or *cannot*."""
+        return "hand over" if self is Action.HANDOVER else self.value
 
 
 class Reason(StrEnum):
@@ -30,6 +40,10 @@ class Reason(StrEnum):
     DECLARED = "declared"
     STRAY_FOUND = "stray_found"
     """Declared, and Redis holds streams or groups of just this resource that no row claims: they are taken up."""
+    MADE_OVER_API = "made_over_api"
+    """Declared, and made over the management API before."""
+    REBUILT_FOUND = "rebuilt_found"
+    """Declared, and found again on Redis by a rebuild before."""
     CHANGED = "changed"
     HANDED_OVER = "handed_over"
     """Declared by another source than before."""
@@ -66,7 +80,8 @@ class Change:
     resource: Resource
     """As it will be; of a delete, as it was."""
     before: Applied | None
-    """As the catalog has it; ``None`` for a create, and for a repair of a missing row."""
+    """As the catalog has it; ``None`` for what has no row: a create, a repair of a missing row, an adoption of what
+    only Redis holds."""
     uid: str | None
     """``None`` when it is to be given a new one."""
     generation: int

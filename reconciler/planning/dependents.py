@@ -144,10 +144,11 @@ def _children_of_kept(changes: Collection[Change], excluded: Collection[Identity
 def _children_of_unchanged(
     candidates: Collection[Change], excluded: Collection[Identity], needs: Needs
 ) -> Iterator[LeftOut]:
-    """Creates that only an update that stays out brings along."""
+    """What only an update that stays out brings along, and has no row yet."""
     needed = {need for found in needs.values() for need in found}
     for change in candidates:
         parent = change.resource.implied_by
-        if change.action is Action.CREATE and parent in excluded and change.identity not in needed:
+        is_new = change.before is None and change.action in (Action.CREATE, Action.ADOPT)
+        if is_new and parent in excluded and change.identity not in needed:
             message = f"{change.identity} would be brought along by {parent}, which stays as it is"
             yield LeftOut(change, message, is_needed=False)

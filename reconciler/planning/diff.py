@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping
 
 from mqops.model import KINDS, SourceSpec
 from reconciler.planning.change import Action, Change, FieldChange, Reason
-from reconciler.planning.drift import drift_of
+from reconciler.planning.drift import drift_of, live_differences
 from reconciler.planning.fields import field_changes, is_same
 from reconciler.planning.placement import Placement, placement_of
 from reconciler.planning.renames import Renames, moved_references, relative, renames
-from reconciler.state import Applied, Observed, Resource
+from reconciler.state import API, REBUILT, Applied, Observed, Resource
 
 
 def diff(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, SourceSpec]) -> tuple[Change, ...]:
-    """Everything to do so that ``observed`` becomes ``desired``: first creates, updates and repairs in the order that
-    kinds build on each other, then deletes in reverse. ``sources`` are the loaded ones, by name."""
+    """Everything to do so that ``observed`` becomes ``desired``: first all but deletes in the order that kinds build on
+    each other, then deletes in reverse. ``sources`` are the loaded ones, by name."""
     wanted = {resource.identity: resource for resource in desired}
     found = renames(wanted, observed.applied)
     seen = found.seen(observed)
@@ -37,9 +37,8 @@ def diff(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, 
             fields = (*field_changes(row.resource, resource), *moved)
             changes.append(_changed(Action.RENAME, Reason.RENAMED, before, resource, fields))
         elif moved or not is_same(row.resource, resource):
-            reason = Reason.CHANGED if row.resource.managed_by == resource.managed_by else Reason.HANDED_OVER
             fields = (*field_changes(row.resource, resource), *moved)
-            changes.append(_changed(Action.UPDATE, reason, before, resource, fields))
+            changes.append(_changed(*_kind_of_change(row.resource, resource), before, resource, fields))
         else:
             changes.extend(_repair(before, resource, observed, there))
     for identity, applied in observed.applied.items():
@@ -62,14 +61,25 @@ def _order(change: Change) -> tuple[bool, int, str, str]:
 def _appears(resource: Resource, observed: Observed, placement: Placement) -> Change:
     uid = placement.uids.get(resource.identity)
     lost = observed.lost.get(resource.identity)
-    if lost is not None:
-        action, reason = Action.REPAIR, Reason.ROW_MISSING
-    elif uid is not None:
-        action, reason = Action.CREATE, Reason.STRAY_FOUND
-    else:
-        action, reason = Action.CREATE, Reason.DECLARED
     known = max(0 if lost is None else lost.generation, _live_generation(uid, observed))
-    return Change(action, reason, resource, None, uid, known + 1)
+    if lost is not None:
+        return Change(Action.REPAIR, Reason.ROW_MISSING, resource, None, uid, known + 1)
+    if uid is None:
+        return Change(Action.CREATE, Reason.DECLARED, resource, None, None, known + 1)
+    owned = FieldChange("managedBy", None, resource.managed_by)
+    fields = (owned, *live_differences(resource, uid, observed, placement))
+    return Change(Action.ADOPT, Reason.STRAY_FOUND, resource, None, uid, known + 1, fields)
+
+
+def _kind_of_change(before: Resource, after: Resource) -> tuple[Action, Reason]:
+    """Of a difference under one name, by whose it is before and after."""
+    if before.managed_by == after.managed_by:
+        return Action.UPDATE, Reason.CHANGED
+    if before.managed_by == API:
+        return Action.ADOPT, Reason.MADE_OVER_API
+    if before.managed_by == REBUILT:
+        return Action.ADOPT, Reason.REBUILT_FOUND
+    return Action.HANDOVER, Reason.HANDED_OVER
 
 
 def _live_generation(uid: str | None, observed: Observed) -> int:

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # pydantic takes no other before Python
 from reconciler.planning.change import Action, Reason
 from reconciler.planning.refusals import Obstacle
 
-FORMAT_VERSION: Literal["1.1"] = "1.1"
+FORMAT_VERSION: Literal["1.2"] = "1.2"
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -96,7 +96,8 @@ class ChangeDocument(NameDocument):
     """Of a rename: what it is called until then, like `Topic acme/orders`."""
     change: ActionDocument
     fields: list[FieldDocument]
-    """Every field that differs; of a repair, what is wrong with what Redis holds. Empty for creates and deletes."""
+    """Every field that differs; of a repair, what is wrong with what Redis holds; of an adoption of what only Redis
+    has, what is otherwise there. Empty for creates and deletes."""
     cost: CostDocument | None
     """Of a delete; null where Redis holds nothing of it."""
 
@@ -131,6 +132,8 @@ class SummaryDocument(TypedDict):
     delete: int
     repair: int
     rename: int
+    adopt: int
+    handover: int
     refused: int
 
 
@@ -138,7 +141,7 @@ class SummaryDocument(TypedDict):
 class PlanDocument(TypedDict):
     """What an apply would do, and what it would not."""
 
-    format_version: Literal["1.1"]
+    format_version: Literal["1.2"]
     """Fields are only added within a major version."""
     revision: int
     """Of the catalog, when the plan was made."""

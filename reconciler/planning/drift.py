@@ -10,7 +10,7 @@ from mqops.keys import bucket_of
 from reconciler.planning.change import FieldChange, Reason
 from reconciler.planning.live import subscription_meta, topic_meta
 from reconciler.planning.placement import STORED, Placement
-from reconciler.state import Applied, LiveTopic, Observed
+from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,16 @@ def drift_of(applied: Applied, observed: Observed, placement: Placement) -> Drif
         return None
     worst = min((reason for reason, _ in faults), key=_SEVERITY.index)
     return Drift(worst, tuple(field for _, field in faults))
+
+
+def live_differences(resource: Resource, uid: str, observed: Observed, placement: Placement) -> tuple[FieldChange, ...]:
+    """Settings on Redis that are not as ``resource``, whose streams or groups are those of ``uid``, wants them."""
+    live: LiveTopic | LiveSubscription | None = None
+    if resource.identity.kind == "Subscription":
+        expected, live = subscription_meta(resource, placement), observed.subscriptions.get(uid)
+    elif resource.identity.kind in STORED:
+        expected, live = topic_meta(resource, placement.closing), observed.topics.get(uid)
+    return () if live is None else tuple(fault for _, fault in _meta_faults(expected, live.meta))
 
 
 def _of_topic(applied: Applied, observed: Observed, placement: Placement) -> Iterator[Fault]:

@@ -1,5 +1,5 @@
 """What a plan must not do without being told to: delete what is protected, lose messages, delete a great part of what a
-source has. Pure.
+source has, take over what was made over the API. Pure.
 
 A guard stops single changes and what depends on them; the rest of the plan goes on. Each says the option that goes
 through. Structural refusals (``refusals``) come first: they have no way through.
@@ -12,7 +12,7 @@ from mqops.model import PROTECT, Identity, SourceSpec
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal, with_dependents
-from reconciler.state import Cost, Observed
+from reconciler.state import API, Cost, Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Allowances:
     """Numbers of deletes that were told as too many for a source, and are meant."""
     unprotected: frozenset[Identity] = frozenset()
     """What may be deleted although it is protected."""
+    adopt: bool = False
+    """What was made over the management API may become a source's that declares it."""
 
 
 NOTHING_ALLOWED = Allowances()
@@ -37,7 +39,7 @@ def guard(
     costs: Mapping[str, Cost],
     allowed: Allowances = NOTHING_ALLOWED,
 ) -> Plan:
-    """``found`` with what deletes cost, and without those that are neither harmless nor allowed. ``costs`` are by uid;
+    """``found`` with what deletes cost, and without what is neither harmless nor allowed. ``costs`` are by uid;
     ``sources`` are those that the plan was made for."""
     changes = tuple(_with_cost(change, costs) for change in found.changes)
     deletes = [change for change in changes if change.action is Action.DELETE]
@@ -47,6 +49,7 @@ def guard(
         *_of_active_tenants(deletes),
         *_too_many(deletes, observed, sources, allowed),
         *_losing_messages(deletes, allowed),
+        *_unadopted(changes, sources, allowed),
     ):
         stopped.setdefault(refusal.change.identity, refusal)
     if stopped:
@@ -127,6 +130,20 @@ def _losing_messages(deletes: Iterable[Change], allowed: Allowances) -> Iterable
                 "or pass --allow-data-loss"
             )
             yield Refusal(change, Obstacle.DATA_LOSS, message)
+
+
+def _unadopted(changes: Iterable[Change], sources: Mapping[str, SourceSpec], allowed: Allowances) -> Iterable[Refusal]:
+    """What a rebuild found needs no allowance: that its manifests are applied again is what it waits for."""
+    if allowed.adopt or API in sources:
+        return
+    for change in changes:
+        if change.before is not None and change.before.resource.managed_by == API:
+            message = (
+                f"{change.renamed_from or change.identity} was made over the management API: pass --adopt to give it "
+                f"to source {change.resource.managed_by!r}, with its messages and positions; or remove it from the "
+                "manifests"
+            )
+            yield Refusal(change, Obstacle.MADE_OVER_API, message)
 
 
 def _by_source(owners: Iterable[str]) -> dict[str, int]:

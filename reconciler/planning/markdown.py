@@ -19,7 +19,6 @@ _MOST_CHARACTERS = 60_000
 """A comment on GitHub has room for 65,536."""
 _SIZES = ((100, 40_000), (20, 10_000), (0, 0))
 """Resources a table, and characters of all details together, to try one after the other; the rest is counted."""
-_HEADINGS = {Action.CREATE: "Create", Action.UPDATE: "Update", Action.DELETE: "Delete", Action.REPAIR: "Repair"}
 
 _MEANINGFUL = re.compile(r"[^A-Za-z0-9 ./,-]")
 _BACKTICKS = re.compile("`+")
@@ -38,11 +37,11 @@ def markdown(plan: Plan, directory: str = "") -> str:
 def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
     yield f"**{footer(plan)}**"
     most, room = size
-    for action, heading in _HEADINGS.items():
+    for action in Action:
         chosen = [change for change in plan.changes if change.action is action]
         if not chosen:
             continue
-        yield from ("", f"#### {heading} ({len(chosen)})", "")
+        yield from ("", f"#### {action.verb.capitalize()} ({len(chosen)})", "")
         yield from _table(chosen, directory, most)
         details = _fitting((line for change in chosen for line in change_lines(change, directory)), room)
         room -= sum(len(line) + 1 for line in details)

@@ -15,7 +15,7 @@ from reconciler.planning.placement import Leftover, leftovers
 from reconciler.planning.refusals import Refusal, refuse
 from reconciler.planning.renames import renames_of
 from reconciler.planning.scope import EVERYTHING, Scope, narrowed, refreshed
-from reconciler.state import Observed, Origin, Resource
+from reconciler.state import NO_SOURCES, Observed, Origin, Resource
 
 NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
 
@@ -94,9 +94,21 @@ def plan(
         refused=refused,
         leftovers=removed,
         moved=_moved(desired, observed, changes) if scope.is_whole else (),
-        others=sum(applied.resource.managed_by not in sources for applied in observed.applied.values()),
+        others=_others(changes, observed, sources),
         outside=() if scope.is_whole else _outside((every, every_leftover), (changes, removed)),
         revision=observed.revision,
+    )
+
+
+def _others(changes: Iterable[Change], observed: Observed, sources: Mapping[str, SourceSpec]) -> int:
+    """What is adopted is no longer another owner's."""
+    adopted = {
+        change.renamed_from or change.identity
+        for change in changes
+        if change.before is not None and change.before.resource.managed_by in NO_SOURCES
+    }
+    return sum(
+        row.resource.managed_by not in sources and identity not in adopted for identity, row in observed.applied.items()
     )
 
 

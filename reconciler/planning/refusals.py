@@ -13,7 +13,7 @@ from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.placement import STORED
 from reconciler.planning.renames import Renames, moved_references, relative, renames_of
-from reconciler.state import Observed, Resource
+from reconciler.state import NO_SOURCES, REBUILT, Observed, Resource
 
 
 class Obstacle(StrEnum):
@@ -33,6 +33,8 @@ class Obstacle(StrEnum):
     MASS_DELETE = "mass_delete"
     DATA_LOSS = "data_loss"
     TENANT_ACTIVE = "tenant_active"
+    MADE_OVER_API = "made_over_api"
+    """It was made over the management API, and nobody has said that a source may have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ Found = tuple[Obstacle, str] | None
 
 def _owned_elsewhere(change: Change, context: _Context) -> Found:
     owner = None if change.before is None else change.before.resource.managed_by
-    if owner is None or owner == change.resource.managed_by or owner in context.sources:
+    is_free = owner in (None, change.resource.managed_by, *NO_SOURCES)  # whether it may be adopted: see ``guard``
+    if is_free or owner in context.sources:
         return None
     message = (
         f"{change.renamed_from or change.identity} belongs to source {owner!r}, which is not among those here: remove "
@@ -182,15 +185,19 @@ def _partitions_shrink(change: Change, context: _Context) -> Found:
     return Obstacle.PARTITIONS_SHRINK, message
 
 
-def _is_fixed_subscription(change: Change) -> bool:
-    return change.identity.kind == "Subscription" and change.action in (Action.UPDATE, Action.RENAME)
+def _fixed_subscription(change: Change) -> Resource | None:
+    """Of a subscription that is there and changes: as it was."""
+    if change.identity.kind != "Subscription" or change.action in (Action.DELETE, Action.REPAIR):
+        return None
+    return None if change.before is None else change.before.resource
 
 
 def _topic_fixed(change: Change, context: _Context) -> Found:
-    if not _is_fixed_subscription(change) or change.before is None:
+    was = _fixed_subscription(change)
+    if was is None:
         return None
     rows, renames = context.observed.applied, context.renames
-    then = moved_references(change.before.resource, change.resource, rows, renames).get("topic")
+    then = moved_references(was, change.resource, rows, renames).get("topic")
     if then is None:
         return None
     before, after = relative(then, change.identity.tenant), change.resource.spec["topic"]
@@ -204,9 +211,10 @@ def _topic_fixed(change: Change, context: _Context) -> Found:
 
 
 def _start_fixed(change: Change, context: _Context) -> Found:
-    if not _is_fixed_subscription(change) or change.before is None:
+    was = _fixed_subscription(change)
+    if was is None or was.managed_by == REBUILT:  # Redis does not tell where one began
         return None
-    before, after = change.before.resource.spec["startFrom"], change.resource.spec["startFrom"]
+    before, after = was.spec["startFrom"], change.resource.spec["startFrom"]
     if before == after:
         return None
     message = (

@@ -26,11 +26,22 @@ from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
 from reconciler.state import Cost, Resource
 
-SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPAIR: "±", Action.RENAME: ">"}
+SYMBOLS = {
+    Action.CREATE: "+",
+    Action.UPDATE: "~",
+    Action.DELETE: "-",
+    Action.REPAIR: "±",
+    Action.RENAME: ">",
+    Action.ADOPT: "&",
+    Action.HANDOVER: "»",
+}
+_ALWAYS_COUNTED = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.REPAIR)
+"""In a plan's last line; of the others only those that there are."""
 
 _REASONS = {
     Reason.STRAY_FOUND: "taking up what Redis already holds of it",
-    Reason.HANDED_OVER: "handed over",
+    Reason.MADE_OVER_API: "made over the API",
+    Reason.REBUILT_FOUND: "found again by a rebuild",
     Reason.ROW_MISSING: "its row in PostgreSQL is gone",
     Reason.SERVER_FLUSHED: "Redis was flushed",
     Reason.META_MISSING: "its settings on Redis are gone",
@@ -85,8 +96,8 @@ def footer(plan: Plan) -> str:
         return "No changes within what the plan is limited to."
     if plan.is_empty and not plan.refused:
         return "No changes. What is applied matches the manifests."
-    told = (item for item in plan.summary.items() if item[1] or item[0] != Action.RENAME)
-    counts = ", ".join(f"{number} to {action}" for action, number in told)
+    told = [(action, plan.count(action)) for action in Action if plan.count(action) or action in _ALWAYS_COUNTED]
+    counts = ", ".join(f"{number} to {action.verb}" for action, number in told)
     refused = f" {len(plan.refused)} refused." if plan.refused else ""
     return f"Plan: {counts}.{refused}"
 
@@ -102,6 +113,8 @@ def as_json(plan: Plan) -> PlanDocument:
             "delete": plan.count(Action.DELETE),
             "repair": plan.count(Action.REPAIR),
             "rename": plan.count(Action.RENAME),
+            "adopt": plan.count(Action.ADOPT),
+            "handover": plan.count(Action.HANDOVER),
             "refused": len(plan.refused),
         },
         "resource_changes": [change_json(change) for change in plan.changes],
@@ -133,9 +146,9 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
     if change.cost is not None:
         notes.append(_cost_text(change.cost))
     note = f" ({'; '.join(notes)})" if notes else ""
-    what = f"  {SYMBOLS[change.action]} {change.action} {named(change)}{note}"
+    what = f"  {SYMBOLS[change.action]} {change.action.verb} {named(change)}{note}"
     yield change.action.value, f"{what}  {_place(change, directory)}"
-    if change.action is Action.CREATE:
+    if change.action is Action.CREATE or (change.action is Action.ADOPT and change.before is None):
         for path, value in _told(change.resource):
             yield "field", f"      {path}: {value_text(value)}"
     for field in change.fields:
@@ -196,7 +209,7 @@ def refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line
     for refusal in refused:
         if refusal.obstacle not in _OF_MANY:
             change = refusal.change
-            yield "refused", f"  ! cannot {change.action} {named(change)}  {_place(change, directory)}"
+            yield "refused", f"  ! cannot {change.action.verb} {named(change)}  {_place(change, directory)}"
             yield "refused", f"      {refusal.message}"
 
 

@@ -42,6 +42,7 @@ class RequestDocument(TypedDict):
     allow_data_loss: bool
     allow_mass_delete: list[int]
     unprotect: list[str]
+    adopt: bool
 
 
 class PlaceDocument(TypedDict):
@@ -99,6 +100,7 @@ def request_document(
         "allow_data_loss": allowed.data_loss,
         "allow_mass_delete": sorted(allowed.mass_delete),
         "unprotect": sorted(map(str, allowed.unprotected)),
+        "adopt": allowed.adopt,
     }
 
 
@@ -110,7 +112,8 @@ def scope_of(request: RequestDocument) -> Scope:
 def allowances_of(request: RequestDocument) -> Allowances:
     """What the guards were told to let through."""
     unprotected = frozenset(map(identity_of, request["unprotect"]))
-    return Allowances(request["allow_data_loss"], frozenset(request["allow_mass_delete"]), unprotected)
+    numbers = frozenset(request["allow_mass_delete"])
+    return Allowances(request["allow_data_loss"], numbers, unprotected, request["adopt"])
 
 
 def write(found: Plan, basis: Basis, request: RequestDocument) -> str:

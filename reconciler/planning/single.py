@@ -10,10 +10,7 @@ from reconciler.manifests.validate import Declared
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.refusals import Obstacle, Refusal
-from reconciler.state import Applied, Observed, Origin, Resource
-
-API = "api"
-"""Who owns what the management API declares."""
+from reconciler.state import API, NO_SOURCES, REBUILT, Applied, Observed, Origin, Resource
 
 _NOWHERE = Origin("", 0)
 EVERYTHING = SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True)
@@ -26,7 +23,7 @@ def plan_single(
     """What makes ``target`` as ``declared``, or away with it when that is ``None``. ``others`` is all else that is
     declared of its tenant, whoever owns it; it stays as it is applied."""
     wanted = _wanted(target, declared, others, observed.applied, settings)
-    found = plan(wanted.values(), observed, {}, {API: EVERYTHING})
+    found = plan(wanted.values(), observed, {}, dict.fromkeys(NO_SOURCES, EVERYTHING))
     return replace(
         found,
         changes=tuple(change for change in found.changes if _belongs(change, target, wanted, observed)),
@@ -65,26 +62,31 @@ def _wanted(
     applied: Mapping[Identity, Applied],
     settings: Settings,
 ) -> dict[Identity, Resource]:
-    """All that shall be the API's. What is not the target's is taken as it is applied, so that a default that changed
-    meanwhile changes nothing here."""
+    """All that shall be the API's, and what a rebuild found. What is not the target's is taken as it is applied, so
+    that a default that changed meanwhile changes nothing here."""
     every = [one for one in others if one.identity != target]
     if declared is not None:
         every.append(declared)
     owners = {identity: row.resource.managed_by for identity, row in applied.items()}
     spelled_out = desired(every, lambda one: API if one is declared else owners.get(one.identity, ""), settings)
     fresh = {resource.identity: resource for resource in spelled_out if resource.managed_by == API}
+    before = {identity: row.resource for identity, row in applied.items()}
     wanted: dict[Identity, Resource] = {}
     for identity, row in applied.items():
-        if row.resource.managed_by == API and (row.resource.implied_by is None and identity != target):
+        if row.resource.managed_by == REBUILT:
+            stays = target not in (identity, *_parents(identity, before))
+        else:
+            stays = row.resource.managed_by == API and row.resource.implied_by is None and identity != target
+        if stays:
             wanted[identity] = row.resource
     for identity, resource in fresh.items():
-        before = applied.get(identity)
-        if before is not None and before.resource.managed_by != API and identity != target:
+        there = before.get(identity)
+        if there is not None and there.managed_by not in NO_SOURCES and identity != target:
             continue  # brought along by what a source owns already
-        if before is None or target in (identity, *_parents(identity, fresh)):
+        if there is None or target in (identity, *_parents(identity, fresh)):
             wanted[identity] = replace(resource, origin=_NOWHERE)
         else:
-            wanted[identity] = replace(before.resource, implied_by=resource.implied_by)
+            wanted[identity] = replace(there, implied_by=resource.implied_by)
     return wanted
 
 

@@ -14,6 +14,7 @@ else is as an apply of those rows leaves it. Each entry of ``broken`` has one of
     {"flushed": true}                     FLUSHALL
 
 ``scope.json``, where there is one, says what the plan is limited to.
+``allowed`` says what the guards let through: ``{"adopt": true}``.
 ``costs`` says what deletes would take along, by resource: ``{"messages": n, "unfinished": n, "in_flight": n, "readers":
 n}``.
 """
@@ -28,7 +29,7 @@ import declared
 from mqops.model import Identity, completed
 from mqops.settings import Settings
 from reconciler.manifests.check import check
-from reconciler.planning.guard import guard
+from reconciler.planning.guard import Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.state import Cost, Lost, Observed, Origin, Resource
@@ -48,7 +49,7 @@ def plan_of(case: str, scope: Scope | None = None) -> Plan:
     there = read_observed(path)
     limit = scope or _scope(folder_of(case) / "scope.json")
     found = plan(checked.resources, there, checked.sources, scope=limit)
-    return guard(found, there, checked.sources, _read_costs(path))
+    return guard(found, there, checked.sources, _read_costs(path), _read_allowances(path))
 
 
 def _scope(path: Path) -> Scope:
@@ -56,6 +57,10 @@ def _scope(path: Path) -> Scope:
         return EVERYTHING
     data = json.loads(path.read_text("utf-8"))
     return Scope(frozenset(map(_identity, data["targets"])), data["labels"], data["refreshOnly"])
+
+
+def _read_allowances(path: Path) -> Allowances:
+    return Allowances(**json.loads(path.read_text("utf-8")).get("allowed", {}))
 
 
 def _read_costs(path: Path) -> dict[str, Cost]:

@@ -125,7 +125,7 @@ def test_declaring_what_was_implied_is_an_update_of_its_ownership() -> None:
 def test_a_move_to_another_loaded_source_is_a_handover() -> None:
     sources = {**SOURCES, "team": SourceSpec(path="team")}
     change = only(diff((tenant(), managed(ORDERS, "team"), LETTERS, BILLING), observed(ALL), sources))
-    assert (change.action, change.reason) == (Action.UPDATE, Reason.HANDED_OVER)
+    assert (change.action, change.reason) == (Action.HANDOVER, Reason.HANDED_OVER)
     assert change.fields == (FieldChange("managedBy", ROOT, "team"),)
 
 

@@ -46,7 +46,7 @@ def made(found: Plan) -> list[str]:
 
 def test_the_summary_counts_by_action() -> None:
     found = planned((*ALL, topic("new")), observed((*ALL, topic("old"))))
-    assert found.summary == {"create": 1, "update": 0, "delete": 1, "repair": 0, "rename": 0}
+    assert found.summary == {"create": 1, "update": 0, "delete": 1, "repair": 0, "rename": 0, "adopt": 0, "handover": 0}
 
 
 def test_what_moved_is_noted_and_is_no_change() -> None:
@@ -153,7 +153,7 @@ def test_a_source_that_is_no_more_is_taken_over_with_all_that_it_had() -> None:
     assert set(told(planned(ALL, there))) == {"Topic acme/orders"}
     found = plan(ALL, there, SOURCES, {"team": SourceSpec(path="team")})
     assert found.refused == ()
-    assert made(found) == ["update Topic acme/orders", "delete Topic acme/theirs", "delete Source team"]
+    assert made(found) == ["handover Topic acme/orders", "delete Topic acme/theirs", "delete Source team"]
 
 
 def test_a_topic_is_not_deleted_from_under_another_owners_subscription() -> None:

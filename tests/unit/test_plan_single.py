@@ -10,8 +10,8 @@ from reconciler.manifests.single import declared_again, judge, manifest_of
 from reconciler.manifests.validate import Declared
 from reconciler.planning.change import Action
 from reconciler.planning.plan import Plan
-from reconciler.planning.single import API, is_refused, plan_single
-from reconciler.state import Observed, Resource
+from reconciler.planning.single import is_refused, plan_single
+from reconciler.state import API, Observed, Resource
 
 NOTHING = {"labels": {}, "annotations": {}}
 

@@ -82,7 +82,16 @@ def test_json_has_everything_and_survives_a_round_trip() -> None:
     wanted = respecified(BILLING, ackDeadline="1m")
     found = as_json(plan((*ALL[:-1], wanted), observed(ALL), SOURCES))
     assert json.loads(json.dumps(found)) == found
-    assert found["summary"] == {"create": 0, "update": 1, "delete": 0, "repair": 0, "rename": 0, "refused": 0}
+    assert found["summary"] == {
+        "create": 0,
+        "update": 1,
+        "delete": 0,
+        "repair": 0,
+        "rename": 0,
+        "adopt": 0,
+        "handover": 0,
+        "refused": 0,
+    }
     (change,) = found["resource_changes"]
     assert change["change"]["actions"] == ["update"]
     assert change["change"]["before"]["spec"]["ackDeadline"] == "30s"
