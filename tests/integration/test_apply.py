@@ -190,7 +190,7 @@ def test_with_the_whole_catalog_lost_backlogs_are_taken_up_again(stores: Opened,
     here = lane(stores)
     traffic.publish(redis_url, here, 1, [b"1", b"2"])
     stores.database.execute("TRUNCATE mq_resources, mq_changes, mq_revisions")
-    assert {action for action, _, _ in deeds(stores, ALL)} == {Action.CREATE}
+    assert {action for action, _, _ in deeds(stores, ALL)} == {Action.CREATE, Action.ADOPT}
     applied(stores, ALL)
     assert lane(stores) == here
     assert planned(stores, ALL).is_empty
