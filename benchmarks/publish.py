@@ -59,7 +59,7 @@ def run(*, rounds: int, seconds: int) -> tuple[list[Row], list[str]]:
             for _ in range(rounds):
                 ours = _ours(stack, key, body, seconds)
                 _clear(stack)
-                pairs.append((ours, peer and _theirs(stack, peer, body, seconds)))
+                pairs.append((ours, peer and _theirs_as_counted(stack, peer, body, seconds, notes)))
                 _clear(stack)
             rates = [(ours.per_second, theirs.per_second if theirs else None) for ours, theirs in pairs]
             rows.append(compare(f"publish {name}", rates, "messages/s", BAR))
@@ -101,6 +101,21 @@ def _stored(stack: Stack) -> int:
     return sum(int(total) for key in keys if (total := stack.redis.hget(key, "total")))
 
 
+class _Miscounted(RuntimeError):
+    """Fewer are stored than the peer has answered for."""
+
+
+def _theirs_as_counted(stack: Stack, url: str, body: str, seconds: int, notes: list[str]) -> Load:
+    """Now and then Webdis answers for one more than it stored: such a measurement is told, and made again."""
+    for _ in range(2):
+        try:
+            return _theirs(stack, url, body, seconds)
+        except _Miscounted as error:
+            notes.append(f"a measurement was thrown away: {error}")
+            _clear(stack)
+    return _theirs(stack, url, body, seconds)
+
+
 def _theirs(stack: Stack, url: str, body: str, seconds: int) -> Load:
     command = f"XADD/{PEER_STREAM}/MAXLEN/~/100000/*/p/{quote(body, safe='')}"
     before = stack.redis.xinfo_stream(PEER_STREAM)["entries-added"] if stack.redis.exists(PEER_STREAM) else 0
@@ -108,7 +123,7 @@ def _theirs(stack: Stack, url: str, body: str, seconds: int) -> Load:
     time.sleep(0.2)
     stored = stack.redis.xinfo_stream(PEER_STREAM)["entries-added"] - before
     if load.broken or not load.requests - load.refused <= stored <= load.requests + CONNECTIONS:
-        raise RuntimeError(f"webdis: {load.requests} were answered, {stored} are stored, {load.broken} broken")
+        raise _Miscounted(f"webdis: {load.requests} were answered, {stored} are stored, {load.broken} broken")
     return load
 
 
