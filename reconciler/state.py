@@ -5,10 +5,12 @@ Plain frozen data; no step of the pipeline hands another anything else.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from mqops.keys import Keyspace
 from mqops.model import Identity
+from mqops.override import Override
 
 API = "api"
 """Owns what the management API declares."""
@@ -155,6 +157,15 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspended:
+    """Somebody wants nothing of one resource to be reconciled."""
+
+    by: str
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that exists, read in bulk: one SELECT and one pipelined read of Redis."""
 
@@ -172,3 +183,7 @@ class Observed:
     """The catalog's."""
     keys: Keyspace = field(default_factory=Keyspace)
     """How this installation names its keys: a subscription's meta names those of its dead-letter topic."""
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    """By uid: operators' words about subscriptions that are in force."""
+    suspended: Mapping[str, Suspended] = field(default_factory=dict)
+    """By uid: single resources that are left alone."""

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from mqops.errors import ConfigurationError, MqopsError
+from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.apply import DONE, Report
 from reconciler.manifests.check import Checked
@@ -28,6 +29,7 @@ from reconciler.pipeline import (
 )
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, hold_back
+from reconciler.planning.refusals import Obstacle
 from reconciler.planning.render import named, value_text
 from reconciler.provenance import read_commit
 from reconciler.stores import Stores
@@ -68,6 +70,8 @@ class Upkeep:
     _told: dict[str, object] = field(default_factory=dict)
     _held: frozenset[str] = frozenset()
     """Sources that were held when last looked at."""
+    _suspended: frozenset[Identity] = frozenset()
+    """Resources that would have been changed then, and were not since they are suspended."""
 
     def look(self) -> Verdict:
         """Brings everything up to date as far as it goes, and says what was done and what cannot be."""
@@ -124,6 +128,7 @@ class Upkeep:
         request = Request(checked, self.settings)
         planned = plan_manifests(request, stores)
         self._tell_holds(planned)
+        self._see_suspended(planned.plan)
         done, held = self._select(planned)
         self._tell_held(held)
         self._tell_refused(planned.plan)
@@ -173,6 +178,13 @@ class Upkeep:
         if planned.held_back:
             lines.append(f"{planned.held_back} resources stay as they are")
         self._tell("sources", *lines)
+
+    def _see_suspended(self, found: Plan) -> None:
+        """What was kept back is declared anew when it no longer is, as of sources."""
+        suspended = frozenset(it.change.identity for it in found.refused if it.obstacle is Obstacle.SUSPENDED)
+        if self._suspended - suspended:
+            self._is_declared_anew = True
+        self._suspended = suspended
 
     def _tell_held(self, held: tuple[Change, ...]) -> None:
         if held:

@@ -12,7 +12,7 @@ from mqops.api.errors import answer_errors
 from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
 from mqops.api.management.configuration import Changes, Configuration
 from mqops.api.management.inventory import Inventory
-from mqops.api.management.operate import Purge, SetState
+from mqops.api.management.operate import Overruling, Pause, Purge, Resume
 from mqops.api.management.read import Collection, Member
 from mqops.api.management.write import WritableCollection, WritableMember, Writing
 from mqops.api.openapi.serve import OpenApi
@@ -24,6 +24,7 @@ from mqops.api.puller import Puller
 from mqops.api.settle import Ack, Nack
 from mqops.catalog import CatalogFeed
 from mqops.model import KINDS
+from mqops.runtime import RuntimeStore
 from mqops.settings import Settings
 from mqops.streams import Streams
 
@@ -44,6 +45,7 @@ class Parts:
     feed: CatalogFeed
     monitor: HealthMonitor
     configuration: Configuration
+    runtime: RuntimeStore
 
 
 def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
@@ -90,8 +92,9 @@ def _add_management(app: App, access: Access, parts: Parts) -> None:
     inventory = Inventory(feed)
     writing = Writing(access, Changes(parts.configuration), feed)
     app.add_route("/api/v1/mq/queues/{name}/purge", Purge(access, inventory, parts.streams))
-    app.add_route("/api/v1/mq/subscriptions/{name}/pause", SetState("paused", access, inventory, writing))
-    app.add_route("/api/v1/mq/subscriptions/{name}/resume", SetState("active", access, inventory, writing))
+    overruling = Overruling(access, inventory, feed, parts.runtime)
+    app.add_route("/api/v1/mq/subscriptions/{name}/pause", Pause(overruling))
+    app.add_route("/api/v1/mq/subscriptions/{name}/resume", Resume(overruling))
     for kind in KINDS.values():
         collection, member = f"/api/v1/mq/{kind.plural}", f"/api/v1/mq/{kind.plural}/{{name}}"
         if kind.name == "Source":  # no API widens what a source may do

@@ -6,6 +6,7 @@ What belongs to another tenant is looked up in the wrong place, so it is absent 
 from collections.abc import Callable
 
 from mqops.access import Caller
+from mqops.api.timestamps import now_ms
 from mqops.catalog import Catalog, SubscriptionEntry, TopicEntry
 from mqops.errors import (
     Conflict,
@@ -90,7 +91,7 @@ def require_pullable(subscription: SubscriptionEntry) -> None:
             f"subscription {subscription.name!r} is delivered to handler {subscription.handler.name!r}; "
             "a subscription without a handler is pulled"
         )
-    if subscription.spec.state == "paused":
+    if subscription.is_paused(now_ms()):
         raise Conflict(f"subscription {subscription.name!r} is paused")
     if subscription.topic.spec.state == "archived":
         raise Conflict(f"the topic of subscription {subscription.name!r} is archived")

@@ -33,6 +33,7 @@ from mqops.catalog import CatalogFeed
 from mqops.embedded.port import check_port_is_free, url_host
 from mqops.errors import ConfigurationError
 from mqops.keys import Keyspace
+from mqops.runtime import Consumed, RuntimeStore
 from mqops.settings import Settings
 from mqops.streams import Streams, Sweeper
 from reconciler.stores.instance import Instance
@@ -121,8 +122,11 @@ def create_service(settings: Settings, installation: str, master: int | None = N
     feed = CatalogFeed(settings.database_url, settings.environment, settings.state_dir / SNAPSHOT)
     monitor = HealthMonitor(streams, feed, settings.health_check_interval_seconds)
     sweeper = Sweeper(streams, _partitions(feed), settings.health_check_interval_seconds)
-    parts = Parts(streams, feed, monitor, ReconciledConfiguration(settings))
-    return create_app(parts, settings, _Life(streams, feed, monitor, sweeper, master))
+    runtime = RuntimeStore(settings.database_url)
+    consumed = Consumed(runtime)
+    streams.on_done(consumed.note)
+    parts = Parts(streams, feed, monitor, ReconciledConfiguration(settings), runtime)
+    return create_app(parts, settings, _Life(parts, sweeper, consumed, master))
 
 
 def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]]]:
@@ -133,23 +137,21 @@ def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]
 class _Life:
     """Starts and stops a worker's parts, in the loop that they run in."""
 
-    def __init__(
-        self, streams: Streams, feed: CatalogFeed, monitor: HealthMonitor, sweeper: Sweeper, master: int | None
-    ) -> None:
-        self._streams = streams
-        self._feed = feed
-        self._monitor = monitor
+    def __init__(self, parts: Parts, sweeper: Sweeper, consumed: Consumed, master: int | None) -> None:
+        self._parts = parts
         self._sweeper = sweeper
+        self._consumed = consumed
         self._master = master
         self._watch: asyncio.Task[None] | None = None
 
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         if self._master is not None:
             self._watch = asyncio.create_task(_watch_parent(self._master), name="parent watch")
-        await self._feed.start()
-        await self._streams.start()
+        await self._parts.feed.start()
+        await self._parts.streams.start()
         self._sweeper.start()
-        self._monitor.start()
+        self._consumed.start()
+        self._parts.monitor.start()
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -157,10 +159,12 @@ class _Life:
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        await self._monitor.stop()
+        await self._parts.monitor.stop()
+        await self._consumed.stop()
         await self._sweeper.stop()
-        await self._streams.stop()
-        await self._feed.stop()
+        await self._parts.streams.stop()
+        await self._parts.runtime.close()
+        await self._parts.feed.stop()
 
 
 async def _watch_parent(parent: int) -> None:

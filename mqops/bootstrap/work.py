@@ -22,6 +22,7 @@ from mqops.handlers.http import HttpSender
 from mqops.handlers.secrets import SecretStore
 from mqops.handlers.targets import TargetPolicy
 from mqops.keys import Keyspace
+from mqops.runtime import Consumed, RuntimeStore
 from mqops.settings import Settings
 from mqops.streams import Streams, Sweeper
 
@@ -54,11 +55,17 @@ async def _work(settings: Settings, policy: TargetPolicy, installation: str) -> 
     sweeper = Sweeper(streams, lambda: feed.current.partitions(), settings.health_check_interval_seconds)
     limits = Limits(batch=settings.message_batch_size, default_timeout_ms=settings.processing_timeout_ms)
     worker = Worker(streams, feed, sender, limits)
+    runtime = RuntimeStore(settings.database_url)
+    consumed = Consumed(runtime)
+    streams.on_done(consumed.note)
     await streams.start()
     sweeper.start()
+    consumed.start()
     try:
         await worker.run(stop, hurry, settings.drain_seconds)
     finally:
+        await consumed.stop()
+        await runtime.close()
         await sweeper.stop()
         await sender.close()
         await streams.stop()

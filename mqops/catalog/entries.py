@@ -8,6 +8,7 @@ from mqops.codec.payload import payload_value
 from mqops.expressions import Filter
 from mqops.message import Delivery
 from mqops.model import HandlerSpec, QueueSpec, SubscriptionSpec, TopicSpec
+from mqops.override import Override
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -84,6 +85,14 @@ class SubscriptionEntry:
     """None when it is pulled over HTTP."""
     generation: int
     implied_by_queue: bool
+    override: Override | None = None
+    """An operator's word; its time may be up."""
+
+    def is_paused(self, now_ms: int) -> bool:
+        """Whether nothing of it is handed out: as an operator says or, where none does, as it is declared."""
+        if self.override is not None and self.override.holds(now_ms):
+            return self.override.state == "paused"
+        return self.spec.state == "paused"
 
     def wants(self, delivery: Delivery) -> bool:
         """Whether the filter lets the message through, pushed or pulled. Raises ``ExpressionFailed``."""

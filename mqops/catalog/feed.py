@@ -1,4 +1,5 @@
-"""Keeps the catalog true to PostgreSQL: asks for the revision twice a second, and for what changed when it rose.
+"""Keeps the catalog true to PostgreSQL: asks for the revision twice a second, and for what changed when it rose. So it
+does with the overrides of operators, which are not of any revision.
 
 PostgreSQL away changes nothing but freshness: the last view stays, and a process that starts meanwhile takes the
 snapshot on disk. One task does all the asking, so whoever wants a fresh view (``refresh``) shares its next look.
@@ -8,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
@@ -19,9 +20,10 @@ from psycopg.rows import TupleRow
 
 from mqops.catalog.entries import Row
 from mqops.catalog.index import Catalog
-from mqops.catalog.patch import patch
-from mqops.catalog.snapshot import Snapshot, read_header, read_snapshot, write_snapshot
+from mqops.catalog.patch import News, patch
+from mqops.catalog.snapshot import Snapshot, overrides_digest, read_header, read_snapshot, write_snapshot
 from mqops.errors import ConfigurationError
+from mqops.override import Override
 from mqops.sql import queries
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class CatalogFeed:
         self._snapshot_path = snapshot_path
         self._queries = queries("catalog")
         self.current = Catalog(installation="", environment=environment)
+        self._overrides_seen = ""
+        """What told the overrides of ``current`` from others when they were read."""
         self._connection: AsyncConnection[TupleRow] | None = None
         self._looked_at: float | None = None
         self._error: str | None = None
@@ -150,23 +154,26 @@ class CatalogFeed:
         """One look: the revision, and what changed when it is not ours."""
         async with asyncio.timeout(_ANSWER_SECONDS):
             connection = await self._connect()
-            installation, environment, revision = await self._instance(connection)
+            installation, environment, revision, overrides = await self._instance(connection)
         self._check_instance(installation, environment)
         if revision != self.current.revision or not self.current.installation:
             async with asyncio.timeout(_LOAD_SECONDS):
                 await self._load(connection, installation)
+        elif overrides != self._overrides_seen:
+            async with asyncio.timeout(_LOAD_SECONDS):
+                await self._load_overrides(connection, overrides)
         if self._error is not None:
             log.info("catalog: PostgreSQL answers again, revision %d", self.current.revision)
         self._looked_at, self._error = time.monotonic(), None
 
-    async def _instance(self, connection: AsyncConnection[TupleRow]) -> tuple[str, str, int]:
+    async def _instance(self, connection: AsyncConnection[TupleRow]) -> tuple[str, str, int, str]:
         try:
             row = await (await connection.execute(self._query("instance"))).fetchone()
         except psycopg.errors.UndefinedTable as error:
             raise ConfigurationError("the database has no mqops tables: run `mqops migrate`") from error
         if row is None:
             raise ConfigurationError("the database belongs to no installation yet: run `mqops apply`")
-        return row[0], row[1], row[2]
+        return row[0], row[1], row[2], row[3]
 
     def _check_instance(self, installation: str, environment: str) -> None:
         if environment != self.current.environment:
@@ -185,22 +192,37 @@ class CatalogFeed:
         empty = Catalog(installation=installation, environment=self.current.environment)
         async with connection.transaction():
             await connection.execute(self._query("one_view"))
-            _, _, revision = await self._instance(connection)
+            _, _, revision, seen = await self._instance(connection)
+            overrides = await self._read_overrides(connection)
             base = self.current if 0 < self.current.revision < revision else empty
-            catalog = await self._changed_since(connection, base, revision)
+            catalog = await self._changed_since(connection, base, revision, overrides)
             count = await (await connection.execute(self._query("count"))).fetchone()
             if base is not empty and count != (len(catalog.rows),):
-                catalog = await self._changed_since(connection, empty, revision)
+                catalog = await self._changed_since(connection, empty, revision, overrides)
         self._swap(catalog)
+        self._overrides_seen = seen
         self._unsaved.set()
 
-    async def _changed_since(self, connection: AsyncConnection[TupleRow], base: Catalog, revision: int) -> Catalog:
+    async def _load_overrides(self, connection: AsyncConnection[TupleRow], seen: str) -> None:
+        """What was overridden since ``seen`` is read too, and once more with the next look."""
+        news = News(overrides=await self._read_overrides(connection))
+        self._swap(await _patched(self.current, news, self.current.revision))
+        self._overrides_seen = seen
+        self._unsaved.set()
+
+    async def _read_overrides(self, connection: AsyncConnection[TupleRow]) -> dict[str, Override]:
+        rows = await (await connection.execute(queries("runtime")["overrides"].encode())).fetchall()
+        return {uid: Override(*values) for uid, *values in rows}
+
+    async def _changed_since(
+        self, connection: AsyncConnection[TupleRow], base: Catalog, revision: int, overrides: dict[str, Override]
+    ) -> Catalog:
         known = {"known": base.revision}
         deleted: list[str] = []
         if base.revision:
             deleted = [uid for (uid,) in await (await connection.execute(self._query("deleted"), known)).fetchall()]
         rows = await _read_rows(await connection.execute(self._query("changed"), known))
-        return await _patched(base, deleted, rows, revision)
+        return await _patched(base, News(deleted, rows, overrides), revision)
 
     def _swap(self, catalog: Catalog) -> None:
         self.current = catalog
@@ -233,7 +255,7 @@ class CatalogFeed:
                 f"{self._snapshot_path} to start from: start the database, or correct DATABASE_URL"
             )
         empty = Catalog(installation=snapshot.installation, environment=snapshot.environment)
-        self._swap(await _patched(empty, (), snapshot.rows, snapshot.revision))
+        self._swap(await _patched(empty, News((), snapshot.rows, snapshot.overrides), snapshot.revision))
         log.warning("catalog: started from the snapshot of revision %d", snapshot.revision)
 
     async def _save(self) -> None:
@@ -246,9 +268,11 @@ class CatalogFeed:
         self._unsaved.clear()
         catalog = self.current
         header = await asyncio.to_thread(read_header, self._snapshot_path)
-        if header is not None and (header.installation, header.revision) == (catalog.installation, catalog.revision):
+        known = (catalog.installation, catalog.revision, overrides_digest(catalog.overrides))
+        if header is not None and (header.installation, header.revision, header.overrides) == known:
             return
-        snapshot = Snapshot(catalog.installation, catalog.environment, catalog.revision, tuple(catalog.rows.values()))
+        rows = tuple(catalog.rows.values())
+        snapshot = Snapshot(catalog.installation, catalog.environment, catalog.revision, rows, catalog.overrides)
         try:
             await asyncio.to_thread(write_snapshot, self._snapshot_path, snapshot)
         except OSError as error:
@@ -266,9 +290,9 @@ async def _read_rows(cursor: AsyncCursor[TupleRow]) -> list[Row]:
     return rows
 
 
-async def _patched(base: Catalog, deleted: Iterable[str], rows: Iterable[Row], revision: int) -> Catalog:
+async def _patched(base: Catalog, news: News, revision: int) -> Catalog:
     """Run a patch, letting others run at each of its pauses."""
-    steps = patch(base, deleted, rows, revision)
+    steps = patch(base, news, revision)
     while True:
         try:
             next(steps)

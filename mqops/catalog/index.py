@@ -17,6 +17,7 @@ from mqops.catalog.entries import (
     Unusable,
 )
 from mqops.model import Strict
+from mqops.override import Override
 
 Named = tuple[str, str]
 """Tenant and name."""
@@ -48,6 +49,8 @@ class Catalog:
     """SHA-256 of a key, in hexadecimal → the credentials that claim it."""
     naming: Mapping[Reference, frozenset[str]] = field(default_factory=dict)
     """What is named → uids of the subscriptions that name it."""
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    """By uid: what operators want of subscriptions, whatever the revision."""
 
     def tenant(self, name: str) -> TenantEntry | None:
         return self.tenants.get(name)

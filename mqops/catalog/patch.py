@@ -5,7 +5,8 @@ ten thousand rows are taken in. A row that cannot be used is set aside with its 
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from mqops.catalog.index import Catalog, Named, Reference
 from mqops.expressions import compile_filter
 from mqops.keys import bucket_of
 from mqops.model import KINDS, CredentialSpec, HandlerSpec, QueueSpec, RetrySpec, Strict, SubscriptionSpec, TopicSpec
+from mqops.override import Override
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +34,26 @@ _PAUSE_EVERY = 50
 _NO_FIELDS: set[str] = set()
 
 
-def patch(base: Catalog, deleted: Iterable[str], rows: Iterable[Row], revision: int) -> Generator[None, None, Catalog]:
-    """The catalog at ``revision``: ``base`` without ``deleted`` and with ``rows`` put in. Each pause is a place
-    where the caller may let others run; the generator's value is the result."""
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is different now."""
+
+    deleted: Iterable[str] = ()
+    """Uids."""
+    rows: Iterable[Row] = ()
+    """New or changed."""
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    """All that are in force, by uid."""
+
+
+def patch(base: Catalog, news: News, revision: int) -> Generator[None, None, Catalog]:
+    """The catalog at ``revision``: ``base`` with ``news`` taken in. Each pause is a place where the caller may let
+    others run; the generator's value is the result."""
     draft = _Draft(base)
-    for uid in deleted:
+    draft.override(news.overrides)
+    for uid in news.deleted:
         draft.remove(uid)
-    for count, row in enumerate(rows):
+    for count, row in enumerate(news.rows):
         draft.put(row)
         if count % _PAUSE_EVERY == 0:
             yield
@@ -63,6 +78,7 @@ class _Draft:
         self._readers = dict(base.readers)
         self._keys = dict(base.keys)
         self._naming = dict(base.naming)
+        self._overrides = base.overrides
         self._unlinked_tenants: set[str] = set()
         self._unlinked_topics: set[str] = set()
         self._unlinked_subscriptions: set[str] = set()
@@ -93,7 +109,15 @@ class _Draft:
             readers=self._readers,
             keys=self._keys,
             naming=self._naming,
+            overrides=self._overrides,
         )
+
+    def override(self, overrides: Mapping[str, Override]) -> None:
+        """Have these overrides and no others; the subscriptions that it makes a difference to are linked again."""
+        before, self._overrides = self._overrides, overrides
+        self._unlinked_subscriptions |= {
+            uid for uid in {*before, *overrides} if uid in self._subscriptions and before.get(uid) != overrides.get(uid)
+        }
 
     def put(self, row: Row) -> None:
         """Take a row in, new or changed."""
@@ -297,6 +321,7 @@ class _Draft:
             handler=handler,
             generation=row.generation,
             implied_by_queue=row.implied_by is not None and topic.kind == "Queue" and row.implied_by == topic.uid,
+            override=self._overrides.get(row.uid),
         )
         self._subscriptions[row.uid] = self._subscription_names[row.tenant, row.name] = entry
         self._readers[topic.uid] = (*self._readers.get(topic.uid, ()), entry)

@@ -1,16 +1,17 @@
 """The catalog on disk, so that a process can start while PostgreSQL is away.
 
-A file is one header line, ``mqops-catalog <version> <sha256> <revision> <installation>``, and MessagePack: an array
-of what the catalog is (installation, environment, revision) and the array of its rows. It is written beside its place
-and renamed into it, so a reader sees a whole file or none, whoever else writes at the same time.
+A file is one header line, ``mqops-catalog <version> <sha256> <revision> <overrides> <installation>``, and MessagePack:
+an array of what the catalog is (installation, environment, revision), the overrides by uid, and the array of its rows.
+It is written beside its place and renamed into it, so a reader sees a whole file or none, whoever else writes at the
+same time.
 """
 
 import hashlib
 import os
 import secrets
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +19,10 @@ import msgspec
 
 from mqops.catalog.entries import Row
 from mqops.errors import ConfigurationError
+from mqops.override import Override
 
 _MAGIC = "mqops-catalog"
-_VERSION = "2"
+_VERSION = "3"
 _HEADER_BYTES = 192
 _ROWS_AT_ONCE = 500
 
@@ -37,6 +39,8 @@ class Snapshot:
     environment: str
     revision: int
     rows: Sequence[Row]
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    """By uid."""
 
 
 class Header(NamedTuple):
@@ -44,6 +48,8 @@ class Header(NamedTuple):
 
     sha256: str
     revision: int
+    overrides: str
+    """A digest: they change without a revision."""
     installation: str
 
 
@@ -54,7 +60,7 @@ class _Stored(msgspec.Struct, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[_Stored, list[Row]])
+_decoder = msgspec.msgpack.Decoder(tuple[_Stored, dict[str, Override], list[Row]])
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -71,7 +77,8 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
                 digest.update(part)
                 file.write(part)
             file.seek(0)
-            file.write(f"{_MAGIC} {_VERSION} {digest.hexdigest()} {snapshot.revision} {snapshot.installation}".encode())
+            words = (_MAGIC, _VERSION, digest.hexdigest(), snapshot.revision, overrides_digest(snapshot.overrides))
+            file.write(" ".join(map(str, (*words, snapshot.installation))).encode())
             file.flush()
             os.fsync(file.fileno())
         aside.rename(path)
@@ -86,7 +93,8 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
 
 
 def _body(snapshot: Snapshot) -> Iterator[bytes]:
-    yield b"\x92" + _encoder.encode(_Stored(snapshot.installation, snapshot.environment, snapshot.revision))
+    yield b"\x93" + _encoder.encode(_Stored(snapshot.installation, snapshot.environment, snapshot.revision))
+    yield _encoder.encode(dict(snapshot.overrides))
     yield b"\xdd" + struct.pack(">I", len(snapshot.rows))
     for start in range(0, len(snapshot.rows), _ROWS_AT_ONCE):
         yield b"".join(map(_encoder.encode, snapshot.rows[start : start + _ROWS_AT_ONCE]))
@@ -106,7 +114,7 @@ def read_snapshot(path: Path, environment: str) -> Snapshot | None:
     if hashlib.sha256(body).hexdigest() != header.sha256:
         raise SnapshotRefused(f"{path} is damaged, its checksum does not match: {way_out}")
     try:
-        stored, rows = _decoder.decode(body)
+        stored, overrides, rows = _decoder.decode(body)
     except msgspec.DecodeError as error:
         raise SnapshotRefused(f"{path} cannot be read ({error}): {way_out}") from error
     if stored.environment != environment:
@@ -114,7 +122,12 @@ def read_snapshot(path: Path, environment: str) -> Snapshot | None:
             f"{path} belongs to environment {stored.environment!r}, this process to {environment!r}: "
             "set MQOPS_ENVIRONMENT or MQOPS_STATE_DIR"
         )
-    return Snapshot(stored.installation, stored.environment, stored.revision, rows)
+    return Snapshot(stored.installation, stored.environment, stored.revision, rows, overrides)
+
+
+def overrides_digest(overrides: Mapping[str, Override]) -> str:
+    """Tells them from others, in whichever process."""
+    return hashlib.sha256(_encoder.encode(sorted(overrides.items()))).hexdigest()[:16]
 
 
 def read_header(path: Path) -> Header | None:
@@ -128,6 +141,6 @@ def read_header(path: Path) -> Header | None:
 
 def _read_header(data: bytes) -> Header | None:
     words = data[:_HEADER_BYTES].decode("ascii", "replace").split()
-    if len(words) != 5 or words[:2] != [_MAGIC, _VERSION] or not words[3].isdecimal():
+    if len(words) != 6 or words[:2] != [_MAGIC, _VERSION] or not words[3].isdecimal():
         return None
-    return Header(sha256=words[2], revision=int(words[3]), installation=words[4])
+    return Header(sha256=words[2], revision=int(words[3]), overrides=words[4], installation=words[5])

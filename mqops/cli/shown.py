@@ -11,6 +11,7 @@ import yaml
 from mqops.cli.tables import print_line, print_pairs, print_table
 from mqops.model import Identity, Kind
 from reconciler.manifests.problem import printable
+from reconciler.planning.beside import moment, of_ms, override_text, suspended_text
 from reconciler.planning.fields import leaves
 from reconciler.planning.render import value_text
 from reconciler.stores.history import Entry
@@ -47,20 +48,34 @@ def moment_text(when: datetime) -> str:
 
 def _print_items_table(items: Sequence[Item]) -> None:
     numbers = [name for name in _NUMBERS if name in items[0].numbers]
-    header = ("NAME", "MANAGED BY", "DECLARED AT", "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
+    beside = [_beside_text(item) for item in items]
+    held = ["HELD"] if any(beside) else []
+    header = ("NAME", "MANAGED BY", "DECLARED AT", *held, "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
     now = datetime.now(UTC)
     rows = [
         (
             _full_name(item.identity),
             item.applied.resource.managed_by,
             printable(str(item.applied.resource.origin)),
+            *([told] if held else []),
             str(item.applied.generation),
             age_text((now - item.created_at).total_seconds()),
             *(f"{item.numbers[name]:,}" for name in numbers),
         )
-        for item in items
+        for item, told in zip(items, beside, strict=True)
     ]
-    print_table(header, rows, left=3)
+    print_table(header, rows, left=3 + len(held))
+
+
+def _beside_text(item: Item) -> str:
+    """Like ``paused until 2026-11-28T03:00:00Z, suspended``; `mqops describe` says the rest."""
+    told: list[str] = []
+    if item.override is not None:
+        until_ms = item.override.until_ms
+        told.append(item.override.word + ("" if until_ms is None else f" until {moment(of_ms(until_ms))}"))
+    if item.suspended is not None:
+        told.append("suspended")
+    return ", ".join(told)
 
 
 def age_text(seconds: float) -> str:
@@ -122,6 +137,8 @@ def print_details(details: Details) -> None:
         "created": f"{item.created_at:%Y-%m-%d %H:%M:%S %Z}",
         "updated": f"{item.updated_at:%Y-%m-%d %H:%M:%S %Z}",
         **{_NUMBERS[name].lower(): f"{number:,}" for name, number in item.numbers.items()},
+        "override": None if item.override is None else override_text(item.override),
+        "held": None if item.suspended is None else suspended_text(item.suspended),
     }
     print_pairs({name: value for name, value in facts.items() if value is not None})
     section("Labels", dict(resource.labels))

@@ -9,6 +9,8 @@ import logging
 import os
 import secrets
 import socket
+import time
+from collections.abc import Sequence
 
 from mqops.catalog import Catalog, CatalogFeed
 from mqops.delivery.dispatch import Dispatcher, Limits, Work
@@ -26,6 +28,7 @@ SWEEP_SECONDS = 1.0
 OWN_TIMER_SECONDS = 5.0
 """Retries up to here are timed by this worker: a sweep may see them a second late, which matters for short delays."""
 _TIMER_SLACK_SECONDS = 0.003  # a timer of the loop may be early by its resolution, and early finds nothing
+LONGEST_TIMER_SECONDS = 10.0
 SETTLE_SECONDS = 5.0
 """How long a worker that goes waits for Redis to take its last settlements; leases cover what it does not."""
 
@@ -47,6 +50,7 @@ class Worker:
         self._pipeline = Pipeline(streams, sender, self._heartbeat, self._report)
         self._dispatcher = Dispatcher(streams, limits, self._heartbeat, self._report, self._deliver)
         self._is_running = False
+        self._follow_again: asyncio.TimerHandle | None = None
 
     @property
     def served(self) -> frozenset[str]:
@@ -68,6 +72,7 @@ class Worker:
             await self._drain(hurry, drain_seconds)
         finally:
             self._is_running = False
+            self._expect_expiry([])
             for task in (sweeping, beating):
                 task.cancel()
             await asyncio.gather(sweeping, beating, return_exceptions=True)
@@ -79,12 +84,25 @@ class Worker:
     def _follow(self, catalog: Catalog) -> None:
         if not self._is_running:
             return
+        now_ms = time.time_ns() // 1_000_000
+        pushed = catalog.push_subscriptions()
         self._dispatcher.follow(
-            entry
-            for entry in catalog.push_subscriptions()
-            if entry.spec.state == "active" and entry.topic.spec.state != "archived"
+            entry for entry in pushed if not entry.is_paused(now_ms) and entry.topic.spec.state != "archived"
         )
         self._sweep_now.set()
+        overrides = [entry.override for entry in pushed if entry.override is not None and entry.override.holds(now_ms)]
+        self._expect_expiry([it.until_ms - now_ms for it in overrides if it.until_ms is not None])
+
+    def _expect_expiry(self, delays_ms: Sequence[int]) -> None:
+        """Look again when the first of the overrides ends: PostgreSQL, which would say so, may be away."""
+        if self._follow_again is not None:
+            self._follow_again.cancel()
+            self._follow_again = None
+        if delays_ms:
+            # In steps, since the clock may be set meanwhile.
+            delay_seconds = min(min(delays_ms) / 1000, LONGEST_TIMER_SECONDS)
+            loop = asyncio.get_running_loop()
+            self._follow_again = loop.call_later(delay_seconds, lambda: self._follow(self._feed.current))
 
     def _heard(self, rings: list[tuple[int, str, int]]) -> None:
         for _bucket, subscription, partition in rings:

@@ -1,7 +1,13 @@
 -- What the data plane reads of the catalog. It writes none of it.
 
 -- name: instance
-SELECT installation::text, environment, revision FROM mq_instance
+-- And what tells the overrides that are in force from others: they change without a revision.
+SELECT installation::text, environment, revision,
+       (SELECT coalesce(md5(string_agg(concat_ws('|', uid, override_state, override_by, override_since, override_reason,
+                                                 override_until), ',' ORDER BY uid)), '')
+        FROM mq_runtime
+        WHERE override_state IS NOT NULL AND (override_until IS NULL OR override_until > now()))
+FROM mq_instance
 
 -- name: one_view
 -- Begins a transaction's reading: all its queries see one state.

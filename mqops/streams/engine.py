@@ -109,6 +109,10 @@ class Streams:
         """See ``Bell.on_ring``."""
         self._bell.on_ring(callback)
 
+    def on_done(self, callback: Callable[[str], None]) -> None:
+        """See ``Settler.on_done``."""
+        self._settler.on_done(callback)
+
     def on_resync(self, callback: Callable[[], None]) -> None:
         """See ``Bell.on_resync``."""
         self._bell.on_resync(callback)

@@ -4,7 +4,7 @@ Every step checks in the script that the caller's token is the current one; a st
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class Settler:
         self._bell = bell
         self._acks: dict[Lane, _Acks] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._on_done: list[Callable[[str], None]] = []
 
     async def ack(self, lane: Lane, claims: Sequence[Claim]) -> list[bool]:
         """Done with these. False: lost, the message is somebody else's or settled. Raises ``BrokerNotAvailable``."""
@@ -85,6 +86,10 @@ class Settler:
             raise BrokerNotAvailable("the subscription is away; the reconciler restores it", retry_after_seconds=1)
         return purged
 
+    def on_done(self, callback: Callable[[str], None]) -> None:
+        """``callback`` is told the uid of a subscription that had messages acknowledged: once a call, however many."""
+        self._on_done.append(callback)
+
     def _flush(self) -> None:
         waiting, self._acks = self._acks, {}
         for lane, acks in waiting.items():
@@ -108,6 +113,9 @@ class Settler:
         for future, result in zip(futures, reply, strict=True):
             if not future.done():
                 future.set_result(result == 1)
+        if 1 in reply:
+            for callback in self._on_done:
+                callback(lane.subscription)
 
     async def _call(self, reply: Any) -> Any:
         try:

@@ -123,6 +123,31 @@ class OutsideDocument(NameDocument):
     action: Action
 
 
+class OverrideDocument(NameDocument):
+    """A subscription that does what an operator says, whatever it declares. No apply touches that."""
+
+    state: Literal["active", "paused"]
+    """What it is by that."""
+    by: str
+    """Who said it, like `acme/ann`."""
+    reason: str
+    """Why; empty when it was not told."""
+    since: str
+    """RFC 3339, in UTC."""
+    until: str | None
+    """When it ends by itself; null when it does not."""
+
+
+class SuspendedDocument(NameDocument):
+    """A resource of which nothing is applied or repaired."""
+
+    by: str
+    reason: str
+    """Why; empty when it was not told."""
+    since: str
+    """RFC 3339, in UTC."""
+
+
 @with_config(_STRICT)
 class SummaryDocument(TypedDict):
     """Numbers of changes."""
@@ -154,6 +179,10 @@ class PlanDocument(TypedDict):
     """How many resources belong to owners that are not loaded, and are left alone."""
     outside: list[OutsideDocument]
     """What is left out by `--target`, `--selector` or `--refresh-only`."""
+    runtime_overrides: list[OverrideDocument]
+    """Of resources of the owners that are loaded."""
+    suspended: list[SuspendedDocument]
+    """The same."""
 
 
 def schema() -> dict[str, Any]:

@@ -7,9 +7,10 @@ A suspended source is not repaired either.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mqops.model import Identity
+from reconciler.planning.beside import moment
 from reconciler.planning.change import Action
 from reconciler.planning.dependents import dependents
 from reconciler.planning.fields import is_same
@@ -32,7 +33,7 @@ class Suspension:
     def kept(self) -> str:
         """How it is held, by whom, since when and why."""
         reason = f": {self.reason}" if self.reason else ""
-        return f"suspended by {self.by} since {_moment(self.since)}{reason}"
+        return f"suspended by {self.by} since {moment(self.since)}{reason}"
 
     def __str__(self) -> str:
         return f"source {self.source!r} is {self.kept}; `mqops resume {self.source}` lets it go on"
@@ -52,7 +53,7 @@ class Pin:
     @property
     def kept(self) -> str:
         """How it is held, by whom and since when."""
-        return f"pinned to revision {self.revision} by {self.by} since {_moment(self.since)}"
+        return f"pinned to revision {self.revision} by {self.by} since {moment(self.since)}"
 
     def __str__(self) -> str:
         if not self.content.digest:
@@ -126,7 +127,3 @@ def _without(found: Plan, out: Collection[Identity], refused: tuple[Refusal, ...
         return found
     staying = tuple(change for change in found.changes if change.identity not in out)
     return replace(found, changes=staying, refused=(*found.refused, *refused))
-
-
-def _moment(when: datetime) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from reconciler.manifests.problem import printable
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan
-from reconciler.planning.render import Line, change_lines, footer, notes, refusal_lines
+from reconciler.planning.render import Line, beside_sections, change_lines, footer, notes, refusal_lines
 
 _MOST_CHARACTERS = 60_000
 """A comment on GitHub has room for 65,536."""
@@ -53,6 +53,9 @@ def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
         yield from ("", f"#### Refused ({len(plan.refused)})", "")
         yield from _bullets([str(refusal.change.identity) for refusal in plan.refused], most)
         yield from _folded("Why, and the way out", _fitting(refusal_lines(plan.refused, directory), room))
+    for heading, lines in beside_sections(plan):
+        yield from ("", f"#### {heading} ({len(lines)})", "")
+        yield from _bullets(lines, most)
     for note in notes(plan):
         yield from ("", code(note))
 

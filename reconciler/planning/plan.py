@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mqops.model import Identity, SourceSpec
+from reconciler.planning.beside import NOTHING_BESIDE, Beside, beside
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.diff import diff
@@ -51,6 +52,8 @@ class Plan:
     """How many resources of the catalog belong to owners that are not loaded, and are left alone."""
     outside: tuple[Outside, ...] = ()
     """What there would be to do beyond what the plan was limited to."""
+    beside: Beside = NOTHING_BESIDE
+    """What no apply touches, of the resources of the owners that are loaded."""
     revision: int = 0
     """The catalog's, when the plan was made: an apply refuses to work on another."""
 
@@ -96,6 +99,7 @@ def plan(
         moved=_moved(desired, observed, changes) if scope.is_whole else (),
         others=_others(changes, observed, sources),
         outside=() if scope.is_whole else _outside((every, every_leftover), (changes, removed)),
+        beside=beside(observed, frozenset(sources)),
         revision=observed.revision,
     )
 

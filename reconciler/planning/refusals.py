@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mqops.model import Identity, SourceSpec
+from reconciler.planning.beside import suspended_text, target_text
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.placement import STORED
@@ -19,6 +20,7 @@ from reconciler.state import NO_SOURCES, REBUILT, Observed, Resource
 class Obstacle(StrEnum):
     """What is in the way."""
 
+    SUSPENDED = "suspended"
     PARTITIONS_SHRINK = "partitions_shrink"
     TOPIC_FIXED = "topic_fixed"
     START_FIXED = "start_fixed"
@@ -103,6 +105,33 @@ def with_dependents(
 
 
 Found = tuple[Obstacle, str] | None
+
+
+def _suspended(change: Change, context: _Context) -> Found:
+    """Also what a suspended resource brings along, or did."""
+    before = None if change.before is None else change.before.resource
+    for uid, identity in (
+        (change.uid, change.renamed_from or change.identity),
+        *_parents(before, context.observed),
+        *_parents(change.resource, context.seen),
+    ):
+        found = None if uid is None else context.observed.suspended.get(uid)
+        if found is not None:
+            is_own = uid == change.uid
+            what = str(identity) if is_own else f"{change.identity} belongs to {identity}, which"
+            return (
+                Obstacle.SUSPENDED,
+                f"{what} is {suspended_text(found)}; `mqops resume {target_text(identity)}` ends that",
+            )
+    return None
+
+
+def _parents(resource: Resource | None, there: Observed) -> Iterator[tuple[str, Identity]]:
+    """What brings ``resource`` along, and what brings that along."""
+    parent = None if resource is None else resource.implied_by
+    while parent is not None and (row := there.applied.get(parent)) is not None:
+        yield row.uid, parent
+        parent = row.resource.implied_by
 
 
 def _owned_elsewhere(change: Change, context: _Context) -> Found:
@@ -258,6 +287,7 @@ def _source_emptied(change: Change, context: _Context) -> Found:
 
 
 _RULES: tuple[Callable[[Change, _Context], Found], ...] = (
+    _suspended,
     _owned_elsewhere,
     _kind_fixed,
     _kind_kept,

@@ -11,13 +11,16 @@ from pathlib import PurePath
 from typing import Any
 
 from mqops.model import Identity, defaults_of
+from mqops.override import Override
 from reconciler.manifests.problem import printable
+from reconciler.planning.beside import moment, of_ms, override_text, suspended_text
 from reconciler.planning.change import Action, Change, FieldChange, Reason
 from reconciler.planning.document import (
     FORMAT_VERSION,
     ChangeDocument,
     CostDocument,
     NameDocument,
+    OverrideDocument,
     PlanDocument,
     StateDocument,
 )
@@ -69,6 +72,10 @@ def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
     yield from refusal_lines(plan.refused, directory)
     if plan.changes or plan.leftovers or plan.refused:
         yield "plain", ""
+    for heading, lines in beside_sections(plan):
+        yield "plain", f"{heading}:"
+        yield from (("plain", f"  {line}") for line in lines)
+        yield "plain", ""
     for note in notes(plan):
         yield "plain", note
     yield "plain", footer(plan)
@@ -77,6 +84,15 @@ def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
 def text(plan: Plan, directory: str = "") -> str:
     """The plan as plain text."""
     return "".join(f"{line}\n" for _, line in text_lines(plan, directory))
+
+
+def beside_sections(plan: Plan) -> Iterator[tuple[str, list[str]]]:
+    """What no apply touches, with a heading each."""
+    overrides, suspended = plan.beside.overrides, plan.beside.suspended
+    if overrides:
+        yield "Runtime overrides", [f"{it.identity} is {override_text(it.override)}" for it in overrides]
+    if suspended:
+        yield "Suspended resources", [f"{it.identity} is {suspended_text(it.suspended)}" for it in suspended]
 
 
 def notes(plan: Plan) -> Iterator[str]:
@@ -125,6 +141,27 @@ def as_json(plan: Plan) -> PlanDocument:
         "leftovers": [{**_identity_json(leftover.identity), "uid": leftover.uid} for leftover in plan.leftovers],
         "others": plan.others,
         "outside": [{**_identity_json(one.identity), "action": one.action} for one in plan.outside],
+        "runtime_overrides": [_override_json(it.identity, it.override) for it in plan.beside.overrides],
+        "suspended": [
+            {
+                **_identity_json(it.identity),
+                "by": it.suspended.by,
+                "reason": it.suspended.reason,
+                "since": moment(it.suspended.since),
+            }
+            for it in plan.beside.suspended
+        ],
+    }
+
+
+def _override_json(identity: Identity, override: Override) -> OverrideDocument:
+    return {
+        **_identity_json(identity),
+        "state": override.state,
+        "by": override.by,
+        "reason": override.reason,
+        "since": moment(of_ms(override.since_ms)),
+        "until": None if override.until_ms is None else moment(of_ms(override.until_ms)),
     }
 
 

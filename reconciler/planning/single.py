@@ -35,6 +35,7 @@ def plan_single(
         leftovers=(),
         moved=(),
         others=0,
+        beside=found.beside.of_tenant(target.tenant or target.name),
     )
 
 

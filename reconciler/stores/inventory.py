@@ -9,11 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from mqops.model import API_VERSION, Identity
+from mqops.override import Override
+from reconciler.planning.beside import moment, of_ms
 from reconciler.planning.drift import Drift, drift_of
 from reconciler.planning.fields import in_model_order
 from reconciler.planning.links import links
 from reconciler.planning.placement import STORED, placement_of, resolve
-from reconciler.state import Applied, LiveTopic, Observed
+from reconciler.state import Applied, LiveTopic, Observed, Suspended
 from reconciler.stores import Stores, translated
 from reconciler.stores.history import Entry, changes_of
 from reconciler.stores.observe import observe_live, observe_rows
@@ -32,6 +34,9 @@ class Item:
     numbers: Mapping[str, int]
     """Of topics and queues ``messages`` (ever stored); of subscriptions ``backlog`` (unfinished), ``deadLettered``
     and ``lost`` (destroyed by someone before they were read). Empty for other kinds."""
+    override: Override | None = None
+    """Of a subscription: an operator's word that is in force."""
+    suspended: Suspended | None = None
 
     @property
     def identity(self) -> Identity:
@@ -67,8 +72,25 @@ class Item:
                 "createdAt": self.created_at.isoformat(),
                 "updatedAt": self.updated_at.isoformat(),
                 **self.numbers,
+                **self._beside(),
             },
         }
+
+    def _beside(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self.override is not None:
+            until_ms = self.override.until_ms
+            found["override"] = {
+                "state": self.override.state,
+                "by": self.override.by,
+                "reason": self.override.reason,
+                "since": moment(of_ms(self.override.since_ms)),
+                "until": None if until_ms is None else moment(of_ms(until_ms)),
+            }
+        if self.suspended is not None:
+            since = moment(self.suspended.since)
+            found["suspended"] = {"by": self.suspended.by, "reason": self.suspended.reason, "since": since}
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +129,7 @@ def read_items(stores: Stores, is_chosen: Callable[[Applied], bool]) -> list[Ite
     observed = observe_live(stores, rows, {applied.uid for applied in chosen} | topics)
     with translated():
         ages = read_ages(stores.database)
-    items = [
-        Item(applied, *ages[applied.uid], numbers_of(applied, observed)) for applied in chosen if applied.uid in ages
-    ]
+    items = [_item(applied, ages, observed) for applied in chosen if applied.uid in ages]
     return sorted(items, key=lambda item: (item.identity.tenant, item.identity.name))
 
 
@@ -126,13 +146,19 @@ def read_details(stores: Stores, identity: Identity) -> Details | None:
     with translated():
         ages = read_ages(stores.database)
     return Details(
-        item=Item(applied, *ages[applied.uid], numbers_of(applied, observed)),
+        item=_item(applied, ages, observed),
         implied=tuple(sorted(other for other, row in rows.applied.items() if row.resource.implied_by == identity)),
         needed_by=tuple(sorted(other for other, needed in needs.items() if identity in needed)),
         partitions=_partitions(applied, topic_uid, observed),
         drift=drift_of(applied, observed, placement_of(observed, ())),
         history=tuple(changes_of(stores.database, identity, _HISTORY_SHOWN)),
     )
+
+
+def _item(applied: Applied, ages: Mapping[str, tuple[datetime, datetime]], observed: Observed) -> Item:
+    uid = applied.uid
+    numbers = numbers_of(applied, observed)
+    return Item(applied, *ages[uid], numbers, observed.overrides.get(uid), observed.suspended.get(uid))
 
 
 def _topic_uid(applied: Applied, rows: Mapping[Identity, Applied]) -> str:

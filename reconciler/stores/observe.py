@@ -77,6 +77,8 @@ def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None, elsew
         lost=rows.lost,
         revision=rows.revision,
         keys=keys,
+        overrides=rows.overrides,
+        suspended=rows.suspended,
     )
 
 

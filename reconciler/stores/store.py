@@ -11,10 +11,11 @@ from psycopg import Connection
 
 from mqops.errors import Refused
 from mqops.model import Identity, completed
+from mqops.override import Override
 from mqops.sql import queries
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Moved
-from reconciler.state import Applied, Lost, Origin, Resource
+from reconciler.state import Applied, Lost, Origin, Resource, Suspended
 from reconciler.stores.history import Author, record
 
 _ROWS_AT_ONCE = 5_000
@@ -27,6 +28,8 @@ class Rows:
     applied: Mapping[Identity, Applied]
     lost: Mapping[Identity, Lost]
     revision: int
+    overrides: Mapping[str, Override]
+    suspended: Mapping[str, Suspended]
 
 
 def read_rows(connection: Connection[Any], wanted: Collection[Identity]) -> Rows:
@@ -38,7 +41,8 @@ def read_rows(connection: Connection[Any], wanted: Collection[Identity]) -> Rows
         rows = connection.execute(sql["all"]).fetchall()
         present = {Identity(*row[1:4]) for row in rows}
         lost = _read_lost(connection, [identity for identity in wanted if identity not in present])
-    return _rows(rows, lost, revision)
+        beside = _read_beside(connection)
+    return _rows(rows, lost, revision, beside)
 
 
 def read_tenant_rows(
@@ -53,7 +57,8 @@ def read_tenant_rows(
         every = {uid for (uid,) in connection.execute(sql["uids"])}
         present = {Identity(*row[1:4]) for row in rows}
         lost = _read_lost(connection, [identity for identity in wanted if identity not in present])
-    found = _rows(rows, lost, revision)
+        beside = _read_beside(connection)
+    found = _rows(rows, lost, revision, beside)
     return found, frozenset(every.difference(row[0] for row in rows))
 
 
@@ -63,10 +68,27 @@ def read_foreign_digests(connection: Connection[Any], tenant: str) -> frozenset[
     return frozenset(digest for (digest,) in found)
 
 
-def _rows(rows: Collection[tuple[Any, ...]], lost: Mapping[Identity, Lost], revision: tuple[Any, ...] | None) -> Rows:
+Beside = tuple[Mapping[str, Override], Mapping[str, Suspended]]
+"""What is known of resources beside their rows, by uid."""
+
+
+def _read_beside(connection: Connection[Any]) -> Beside:
+    overrides = connection.execute(queries("runtime")["overrides"])
+    suspended = connection.execute(queries("suspensions")["all"])
+    return {uid: Override(*values) for uid, *values in overrides}, {
+        uid: Suspended(*values) for uid, *values in suspended
+    }
+
+
+def _rows(
+    rows: Collection[tuple[Any, ...]],
+    lost: Mapping[Identity, Lost],
+    revision: tuple[Any, ...] | None,
+    beside: Beside,
+) -> Rows:
     names = {row[0]: Identity(*row[1:4]) for row in rows} | {entry.uid: identity for identity, entry in lost.items()}
     applied = (_applied(row, names) for row in rows)
-    return Rows({row.resource.identity: row for row in applied}, lost, revision[0] if revision else 0)
+    return Rows({row.resource.identity: row for row in applied}, lost, revision[0] if revision else 0, *beside)
 
 
 def _read_lost(connection: Connection[Any], missing: Collection[Identity]) -> dict[Identity, Lost]:
@@ -134,6 +156,8 @@ def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
         deleted = [batch.uids[change.identity] for change in batch.done if change.action is Action.DELETE]
         if deleted:
             connection.execute(sql["delete"], {"uids": deleted})
+            # Afterwards: whoever notes something of a resource looks first whether it is being deleted.
+            connection.execute(queries("runtime")["forget"], {"uids": deleted})
         rows = [_row(change, batch.uids) for change in batch.done if _is_written(change)]
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             chunk = json.dumps(rows[start : start + _ROWS_AT_ONCE], ensure_ascii=False)

@@ -464,28 +464,7 @@ def test_what_was_shown_can_be_put_back_unchanged(platform: Platform, admin: Cli
         assert (again.status, again.raw, again.headers["etag"]) == (200, shown.raw, shown.headers["etag"])
 
 
-# Pausing and purging
-
-
-def test_a_paused_subscription_hands_nothing_out_until_it_is_resumed(platform: Platform, admin: Client) -> None:
-    topic = made(platform, admin, "topics")
-    reader = made(platform, admin, "subscriptions", topic=topic, concurrency=3)
-    assert platform.acme.publish(topic, {"payload": 1}).status == 200
-    path = f"/subscriptions/{reader}"
-    tag = admin.get(API + path).headers["etag"]
-    for _ in range(2):
-        paused = admin.post(f"{path}/pause")
-        assert (paused.status, paused.body["spec"]["state"], paused.body["spec"]["concurrency"]) == (200, "paused", 3)
-    assert platform.acme.post(f"{path}/pull").code == "CONFLICT"
-    assert admin.post(f"{path}/resume", If_Match=tag).code == "PRECONDITION_FAILED"
-    assert admin.post(f"{path}/resume", If_Match=paused.headers["etag"]).body["spec"]["state"] == "active"
-    assert [message["payload"] for message in platform.acme.pull(reader)] == [1]
-
-
-def test_only_what_the_api_owns_is_paused(platform: Platform, admin: Client) -> None:
-    assert admin.post(f"/subscriptions/{platform.untouched}/pause").code == "MANAGED_BY_SOURCE"
-    queue = made(platform, admin, "queues")
-    assert admin.post(f"/subscriptions/{queue}/pause").code == "CONFLICT"
+# Purging
 
 
 def live_numbers(platform: Platform, queue: str) -> tuple[int, int, int]:

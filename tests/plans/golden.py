@@ -15,24 +15,28 @@ else is as an apply of those rows leaves it. Each entry of ``broken`` has one of
 
 ``scope.json``, where there is one, says what the plan is limited to.
 ``allowed`` says what the guards let through: ``{"adopt": true}``.
+``overrides`` says what operators want of subscriptions, and ``suspended`` which resources are left alone, each by
+resource and with its fields in order.
 ``costs`` says what deletes would take along, by resource: ``{"messages": n, "unfinished": n, "in_flight": n, "readers":
 n}``.
 """
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import declared
 
 from mqops.model import Identity, completed
+from mqops.override import Override
 from mqops.settings import Settings
 from reconciler.manifests.check import check
 from reconciler.planning.guard import Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
-from reconciler.state import Cost, Lost, Observed, Origin, Resource
+from reconciler.state import Cost, Lost, Observed, Origin, Resource, Suspended
 
 CASES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/observed.json"))
 
@@ -75,7 +79,12 @@ def read_observed(path: Path) -> Observed:
     there = declared.observed(map(_resource, data["applied"]), data["revision"])
     for entry in data["broken"]:
         there = _broken(there, entry)
-    return there
+    overrides = {declared.uid_of(_identity(word)): Override(*it) for word, it in data.get("overrides", {}).items()}
+    suspended = {
+        declared.uid_of(_identity(word)): Suspended(by, datetime.fromisoformat(since), reason)
+        for word, (by, since, reason) in data.get("suspended", {}).items()
+    }
+    return replace(there, overrides=overrides, suspended=suspended)
 
 
 def _resource(row: dict[str, Any]) -> Resource:

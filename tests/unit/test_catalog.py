@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqops.catalog import Catalog, Row, SnapshotRefused, read_snapshot
-from mqops.catalog.patch import patch
+from mqops.catalog.patch import News, patch
 from mqops.catalog.snapshot import Snapshot, read_header, write_snapshot
 from mqops.keys import bucket_of
 from mqops.model import KINDS
@@ -40,7 +40,7 @@ def row(number: int, kind: str, tenant: str, name: str, implied_by: str | None =
 
 
 def patched(base: Catalog, rows: Iterable[Row], deleted: Iterable[str] = (), revision: int = 1) -> Catalog:
-    steps = patch(base, deleted, rows, revision)
+    steps = patch(base, News(deleted, rows), revision)
     while True:
         try:
             next(steps)

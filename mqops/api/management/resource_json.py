@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from mqops.api.timestamps import format_ms
+from mqops.api.timestamps import format_ms, now_ms
 from mqops.catalog import Catalog, Row
+from mqops.override import Override
 
 CREDENTIAL = "Credential"
 
@@ -27,15 +28,22 @@ def resource_json(row: Row, catalog: Catalog) -> dict[str, Any]:
         "impliedBy": _parent(row, catalog),
         "createdAt": format_ms(row.created_ms),
         "updatedAt": format_ms(row.updated_ms),
-        "status": {"conditions": [_ready(row, catalog)]},
+        "status": {"conditions": [_ready(row, catalog)], **_overridden(row, catalog)},
     }
+
+
+def state_of(row: Row) -> str:
+    """Which state of what is declared it is."""
+    return f"{row.uid}.{row.generation}.{row.revision}"
 
 
 def entity_tag(row: Row, catalog: Catalog) -> str:
     """Changes whenever the body does."""
-    tag = f"{row.uid}.{row.generation}.{row.revision}"
-    unusable = catalog.unusable.get(row.uid)
-    return tag if unusable is None else f"{tag}.{zlib.crc32(unusable.reason.encode()):08x}"
+    unusable, override = catalog.unusable.get(row.uid), _override(row, catalog)
+    rest = [unusable.reason] if unusable is not None else []
+    if override is not None:
+        rest.append(repr(override))
+    return ".".join((state_of(row), *(f"{zlib.crc32(it.encode()):08x}" for it in rest)))
 
 
 def without_digests(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +67,26 @@ def _spec(row: Row, catalog: Catalog) -> dict[str, Any]:
     except msgspec.DecodeError:
         return {}
     return without_digests(row.kind, spec) if isinstance(spec, dict) else {}
+
+
+def _override(row: Row, catalog: Catalog) -> Override | None:
+    """The one that is in force."""
+    override = catalog.overrides.get(row.uid)
+    return override if override is not None and override.holds(now_ms()) else None
+
+
+def _overridden(row: Row, catalog: Catalog) -> dict[str, Any]:
+    override = _override(row, catalog)
+    if override is None:
+        return {}
+    shown = {
+        "state": override.state,
+        "by": override.by,
+        "reason": override.reason,
+        "since": format_ms(override.since_ms),
+        "until": None if override.until_ms is None else format_ms(override.until_ms),
+    }
+    return {"override": shown}
 
 
 def _parent(row: Row, catalog: Catalog) -> dict[str, str] | None:

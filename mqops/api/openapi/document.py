@@ -9,6 +9,7 @@ import msgspec
 from pydantic.json_schema import models_json_schema
 
 from mqops.api.errors import status_of
+from mqops.api.management.operate import PauseBody
 from mqops.api.management.page import DEFAULT_LIMIT, DEFAULT_SORT, MAX_LIMIT, ORDERS
 from mqops.api.message_json import MessageJson
 from mqops.api.openapi.operations import Operation, operations
@@ -97,7 +98,10 @@ def _operation(operation: Operation) -> Schema:
         "parameters": parameters,
     }
     if operation.body:
-        described["requestBody"] = {"required": operation.body != "PullBody", "content": _content(operation.body)}
+        described["requestBody"] = {
+            "required": operation.body not in ("PullBody", "PauseBody"),
+            "content": _content(operation.body),
+        }
     described["responses"] = {**_answers(operation), **_errors(operation.errors)}
     return described
 
@@ -189,7 +193,7 @@ _NOTHING: Schema = {"type": "null"}
 
 
 def _schemas() -> dict[str, Schema]:
-    structs = (NamingBody, TopicBody, PullBody, SettleBody, MessageJson)
+    structs = (NamingBody, TopicBody, PullBody, SettleBody, PauseBody, MessageJson)
     _, bodies = msgspec.json.schema_components(structs, ref_template=_REFERENCE + "{name}")
     _require_only_what_is_always_there(bodies["MessageJson"], MessageJson)
     wanted: Any = [(kind.spec, "validation") for kind in KINDS.values()]
@@ -254,7 +258,17 @@ def _of_management() -> dict[str, Schema]:
         "Deleted": _object({"deleted": _list(deleted)}),
         "DeletedOrPlan": _either(_reference("Deleted"), _reference("Plan")),
         "Purged": _object({"purged": _NUMBER}),
-        "ResourceStatus": _object({"conditions": _list(condition)}),
+        "ResourceStatus": _object({"conditions": _list(condition)}, {"override": _reference("Override")}),
+        "Override": _object(
+            {
+                "state": {"enum": ["active", "paused"]},
+                "by": _TEXT,
+                "reason": _TEXT,
+                "since": _TIME,
+                "until": _either(_TIME, _NOTHING),
+            },
+            description="What an operator wants of a subscription, whatever its spec says.",
+        ),
         "Health": _object({"service": _TEXT, "timestamp": _TIME, "checks": checks, **verdict["properties"]}),
         "Status": verdict,
         "Description": {"type": "object"},

@@ -177,15 +177,19 @@ def _acting() -> Iterator[Operation]:
         {200: "Purged"},
         errors=(*_ALWAYS, QueueNotFound, PayloadTooLarge, ConsumerFailed, BrokerNotAvailable),
     )
-    for verb, summary in (("pause", "Hand nothing out any more"), ("resume", "Go on handing out")):
+    for verb, summary, body in (
+        ("pause", "Hand nothing out any more", "PauseBody"),
+        ("resume", "Go on handing out", ""),
+    ):
         yield Operation(
             "POST",
             f"{_ROOT}/subscriptions/{{name}}/{verb}",
             summary,
             "subscriptions",
             {200: "Subscription"},
-            parameters=("If-Match",),
-            errors=(*_ALWAYS, SubscriptionNotFound, PayloadTooLarge, *_CHANGE, PreconditionFailed),
+            body,
+            ("If-Match",),
+            (*_ALWAYS, *_BODY, SubscriptionNotFound, PreconditionFailed, BrokerNotAvailable, OutcomeUnknown),
             headers=("ETag",),
         )
 
