@@ -75,7 +75,7 @@ def create(
         },
     }
     text = yaml.safe_dump(manifest, sort_keys=False)
-    _require_valid(text)
+    require_valid(text)
     if output == "json":
         typer.echo(json.dumps({"key": key, "sha256": digest, "manifest": text}, indent=2))
         return
@@ -94,7 +94,7 @@ def _expiry(text: str) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _require_valid(manifest: str) -> None:
+def require_valid(manifest: str) -> None:
     """Raises ``ConfigurationError`` for names that no manifest could have."""
     from reconciler.manifests.load import load
     from reconciler.manifests.validate import Rejected, validate

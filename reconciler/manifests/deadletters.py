@@ -23,6 +23,10 @@ class DeadLetters:
     topics: Mapping[Identity, Identity]
     """Dead-letter Topic → the first subscription (by tenant and name) whose dead letters go there."""
 
+    def usual(self, tenant: str, topic: Identity) -> Identity | None:
+        """Where dead letters of ``topic``'s readers in ``tenant`` go when they name no topic for them."""
+        return None if topic in self.topics else Identity("Topic", tenant, topic.name + SUFFIX)
+
 
 def topic_of(tenant: str, reference: str) -> Identity:
     """The Topic that ``reference`` (``name``, or ``tenant/name``) means to ``tenant``."""

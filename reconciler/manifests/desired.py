@@ -11,6 +11,7 @@ from mqops.durations import format_duration, format_size
 from mqops.model import DEADLETTER_RETENTION_MS, KINDS, Identity, Strict, SubscriptionSpec, TopicSpec
 from mqops.settings import Settings
 from reconciler.manifests.deadletters import DeadLetters, dead_letters, topic_of
+from reconciler.manifests.fields import model_in
 from reconciler.manifests.validate import Declared
 from reconciler.state import Origin, Resource
 
@@ -29,6 +30,31 @@ def desired(declared: Iterable[Declared], owner: Callable[[Declared], str], sett
         if identity not in resources:
             resources[identity] = _dead_letter_topic(identity, resources[subscriber], settings)
     return tuple(sorted(resources.values(), key=_order))
+
+
+def usual(resource: Resource, letters: DeadLetters, settings: Settings) -> Spec:
+    """The spec that ``resource`` would have if its manifest set nothing but what it has to."""
+    kind, tenant, _ = resource.identity
+    spec = bare(KINDS[kind].spec, resource.spec)
+    complete = _COMPLETE.get(kind)
+    if complete is not None:
+        complete(resource.identity, spec, letters, settings)
+    if "deadLetter" in spec:
+        topic = resource.identity if kind == "Queue" else topic_of(tenant, resource.spec["topic"])
+        target = letters.usual(tenant, topic)
+        spec["deadLetter"] = None if target is None else target.name
+    return spec
+
+
+def bare(model: type[Strict], value: Mapping[str, Any]) -> Spec:
+    """``value``, of ``model``, with each field that has a default set to it."""
+    spec = model.model_construct().model_dump(mode="json", by_alias=True, warnings=False)
+    for field in model.model_fields.values():
+        name = field.alias or ""
+        if field.is_required() and name in value:
+            inner, item = model_in(field.annotation), value[name]
+            spec[name] = bare(inner, item) if inner is not None and isinstance(item, Mapping) else item
+    return spec
 
 
 def _order(resource: Resource) -> tuple[int, str, str]:

@@ -79,7 +79,7 @@ def _fields(model: type[Strict], kind: str, above: tuple[str | int, ...]) -> Ite
 
 def _field(field: FieldInfo, kind: str, path: tuple[str | int, ...], default: Any) -> Field:
     schema = schema_at(kind, path)
-    inner = _model_in(field.annotation)
+    inner = model_in(field.annotation)
     is_list = schema.get("type") == "array"
     item = schema_at(kind, (*path, 0)) if is_list else schema
     meaning = _on_one_line(field.description)
@@ -116,11 +116,11 @@ def _on_one_line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
-def _model_in(annotation: Any) -> type[Strict] | None:
+def model_in(annotation: Any) -> type[Strict] | None:
     """The model that a field holds, or a list's items are."""
     if isinstance(annotation, type) and issubclass(annotation, Strict):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+    return next((found for part in get_args(annotation) if (found := model_in(part)) is not None), None)
 
 
 def _type(schema: Schema) -> str:

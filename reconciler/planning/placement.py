@@ -88,6 +88,12 @@ def strays(observed: Observed, buckets: Mapping[str, int]) -> dict[Identity, str
     return found
 
 
+def unclaimed(observed: Observed) -> dict[Identity, str]:
+    """The same of all whose name no row has either, without what the history says."""
+    found = strays(observed, _buckets(observed))
+    return {identity: uid for identity, uid in found.items() if identity not in observed.applied}
+
+
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """What a delete that was interrupted has left on Redis: it is closing, and no row claims it."""
