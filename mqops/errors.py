@@ -3,6 +3,7 @@
 MqopsError                    code, message, details, retry_after_seconds
 ├── InvalidRequest            the request is wrong in itself; repeating it changes nothing
 │   ├── PayloadTooLarge
+│   ├── InvalidManifests      details say everything that is wrong, and where
 │   └── SerializationFailed   the body is not what its content type says
 ├── Unauthenticated           no credential, or one that is not known
 ├── Forbidden                 known, allowed to see the thing, not to do this with it
@@ -44,6 +45,10 @@ class PayloadTooLarge(InvalidRequest):
     code = "PAYLOAD_TOO_LARGE"
 
 
+class InvalidManifests(InvalidRequest):
+    code = "INVALID_MANIFESTS"
+
+
 class SerializationFailed(InvalidRequest):
     code = "SERIALIZATION_ERROR"
 
@@ -78,6 +83,8 @@ class Conflict(MqopsError):
 
 class Refused(Conflict):
     """Commands exit with 3 for it, so that a pipeline can tell a refusal from a failure."""
+
+    code = "REFUSED"
 
 
 class IdempotencyConflict(Conflict):

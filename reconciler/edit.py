@@ -10,13 +10,14 @@ from mqops.errors import Conflict
 from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
+from reconciler.manifests.authority import EVERYTHING
 from reconciler.manifests.problem import Problem
 from reconciler.manifests.single import declared_again, judge, manifest_of
 from reconciler.manifests.validate import Declared
 from reconciler.pipeline import require_same_installation
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan
-from reconciler.planning.single import EVERYTHING, is_refused, plan_single
+from reconciler.planning.single import is_refused, plan_single
 from reconciler.state import API, NO_SOURCES, Applied, Observed
 from reconciler.stores import Stores, lock, translated
 from reconciler.stores.cost import read_costs

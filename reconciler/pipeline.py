@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mqops.errors import ConfigurationError, Refused
-from mqops.model import SourceSpec
+from mqops.model import Identity, SourceSpec
 from mqops.nearest import nearest
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
+from reconciler.manifests import authority
 from reconciler.manifests.check import Checked, check, check_file
 from reconciler.manifests.problem import Problem
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired
-from reconciler.planning.plan import Plan, plan
+from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.provenance import read_commit, read_trees
 from reconciler.state import Commit, Content, Observed
@@ -47,6 +48,10 @@ class ManifestsRejected(ConfigurationError):
         lines = [problem.render(directory) for problem in sorted(problems)]
         super().__init__("\n".join((f"{count} in the manifests, nothing was changed:", *lines)))
         self.problems = tuple(problems)
+
+
+class NotThere(ConfigurationError):
+    """What the plan was to be about is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,26 +134,39 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     are held declare is left out.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
-    installation's, when the database is not of this version, when a source cannot be taken over, and when a target is
-    not there; ``Refused`` when there is nothing declared at all, and when a source that is to be taken over is held.
+    installation's, and when the database is not of this version; ``NotThere`` when a source cannot be taken over, or a
+    target is not there; ``Refused`` when there is nothing declared at all, and when a source that is to be taken over
+    is held.
     """
     checked = request.checked
     stamp = require_same_installation(request.settings, stores)
     states = sources.read_states(stores.database)
-    holds = _holds(request, states)
+    holds = holds_of(request, states)
     with without_garbage_collection():
         observed = observe(stores, [resource.identity for resource in checked.resources])
         taken = _taken(request.take_over, checked, observed)
-        _require_targets(request.scope, checked, observed)
-        found, held_back = _plan(request, observed, taken, holds)
-        costs = read_costs(stores, observed, found.changes)
-        found = guard(found, observed, {**checked.sources, **taken}, costs, request.allowed)
+        require_targets(request.scope, {*observed.applied, *(resource.identity for resource in checked.resources)})
+        found, held_back = plan_observed(request, observed, holds, stores, taken)
     if not checked.resources and found.refused:
         raise Refused(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
             "Name the directory that has the manifests"
         )
     return Planned(request, observed, found, stamp, holds, held_back, _renewed(request, states, holds))
+
+
+def plan_observed(
+    request: Request,
+    observed: Observed,
+    holds: Collection[Hold],
+    stores: Stores,
+    taken: Mapping[str, SourceSpec] = NOTHING_TAKEN,
+) -> tuple[Plan, int]:
+    """What turns ``observed`` into what the request declares, and how many resources ``holds`` keep as they are. Raises
+    ``BrokerNotAvailable`` when Redis is away."""
+    found, held_back = _plan(request, observed, taken, holds)
+    costs = read_costs(stores, observed, found.changes)
+    return guard(found, observed, {**request.checked.sources, **taken}, costs, request.allowed), held_back
 
 
 def _plan(
@@ -189,14 +207,12 @@ def _owners(request: Request) -> set[str]:
     return {*request.checked.sources, *request.take_over}
 
 
-def _require_targets(scope: Scope, checked: Checked, observed: Observed) -> None:
-    if not scope.targets:
-        return
-    known = {*observed.applied, *(resource.identity for resource in checked.resources)}
-    for target in sorted(scope.targets - known):
+def require_targets(scope: Scope, known: Collection[Identity]) -> None:
+    """Raises ``NotThere`` for a target that is not ``known``."""
+    for target in sorted(scope.targets.difference(known)):
         likely = nearest(str(target), map(str, known))
         hint = f"did you mean {likely}?" if likely else "name what is declared or applied"
-        raise ConfigurationError(f"there is no {target}, neither in the manifests nor applied: {hint}")
+        raise NotThere(f"there is no {target}, neither in the manifests nor applied: {hint}")
 
 
 def exactly(approved: Plan, select: Callable[[Planned], Plan]) -> Callable[[Planned], Plan]:
@@ -230,8 +246,9 @@ def _deeds(found: Plan) -> tuple[object, ...]:
     return found.changes, found.refused, found.leftovers
 
 
-def _holds(request: Request, states: Mapping[str, SourceState]) -> tuple[Hold, ...]:
-    """Raises ``Refused`` when something that is to be taken over is held: it can only be taken over as a whole."""
+def holds_of(request: Request, states: Mapping[str, SourceState]) -> tuple[Hold, ...]:
+    """What keeps sources of the request from being reconciled. Raises ``Refused`` when something that is to be taken
+    over is held: it can only be taken over as a whole."""
     contents = request.checked.contents
     found = {
         name: hold
@@ -263,10 +280,10 @@ def _taken(names: Collection[str], checked: Checked, observed: Observed) -> dict
     owners = {applied.resource.managed_by for applied in observed.applied.values()}
     for name in names:
         if name in checked.sources:
-            raise ConfigurationError(f"source {name!r} is declared here: there is nothing to take over")
+            raise NotThere(f"source {name!r} is declared here: there is nothing to take over")
         if name not in owners:
-            raise ConfigurationError(f"source {name!r} owns nothing: leave out --take-over {name}")
-    return {name: SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True) for name in names}
+            raise NotThere(f"source {name!r} owns nothing: leave out --take-over {name}")
+    return dict.fromkeys(names, authority.EVERYTHING)
 
 
 def establish(stores: Stores, settings: Settings) -> None:

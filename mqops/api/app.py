@@ -13,6 +13,7 @@ from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
 from mqops.api.management.configuration import Changes, Configuration
 from mqops.api.management.inventory import Inventory
 from mqops.api.management.operate import Overruling, Pause, Purge, Resume
+from mqops.api.management.plans import Plans
 from mqops.api.management.read import Collection, Member
 from mqops.api.management.write import WritableCollection, WritableMember, Writing
 from mqops.api.openapi.serve import OpenApi
@@ -90,7 +91,9 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
 def _add_management(app: App, access: Access, parts: Parts) -> None:
     feed = parts.feed
     inventory = Inventory(feed)
-    writing = Writing(access, Changes(parts.configuration), feed)
+    changes = Changes(parts.configuration)
+    writing = Writing(access, changes, feed)
+    app.add_route("/api/v1/mq/plans", Plans(access, changes))
     app.add_route("/api/v1/mq/queues/{name}/purge", Purge(access, inventory, parts.streams))
     overruling = Overruling(access, inventory, feed, parts.runtime)
     app.add_route("/api/v1/mq/subscriptions/{name}/pause", Pause(overruling))

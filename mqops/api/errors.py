@@ -16,6 +16,7 @@ from mqops.errors import (
     ConsumerFailed,
     Forbidden,
     IdempotencyConflict,
+    InvalidManifests,
     InvalidRequest,
     MqopsError,
     NotFound,
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _STATUS: dict[type[MqopsError], int] = {
     InvalidRequest: 400,
     PayloadTooLarge: 413,
+    InvalidManifests: 422,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,

@@ -1,17 +1,18 @@
 """Lets the management API change what is declared: its wishes become edits of the reconciler."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mqops.api.management.configuration import Granted, Wish
+from mqops.api.management.configuration import Granted, Planned, Proposal, Wish
 from mqops.bootstrap.control import open_stores
 from mqops.errors import (
     BrokerNotAvailable,
     ChangeRefused,
     ConfigurationError,
     Conflict,
+    InvalidManifests,
     InvalidRequest,
     ManagedBySource,
     NotFound,
@@ -20,10 +21,18 @@ from mqops.errors import (
 from mqops.settings import Settings
 from reconciler.edit import Edit, Edited, Invalid, edit
 from reconciler.manifests.problem import Problem
+from reconciler.pipeline import ManifestsRejected, NotThere
 from reconciler.planning.change import Action, Change
 from reconciler.planning.guard import Allowances
+from reconciler.planning.holds import Hold
+from reconciler.planning.markdown import markdown
+from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Refusal
-from reconciler.planning.render import as_json
+from reconciler.planning.render import as_json, text_lines
+from reconciler.planning.scope import Scope
+from reconciler.planning.view import without_digests
+from reconciler.proposal import Proposal as Proposed
+from reconciler.proposal import propose
 from reconciler.state import NO_SOURCES, Applied, Observed
 from reconciler.stores.history import Author
 from reconciler.stores.inventory import numbers_of
@@ -55,6 +64,52 @@ class ReconciledConfiguration:
         report = edited.report
         destroyed = tuple(_destroyed(edited.plan.changes, edited.observed)) if report is not None else ()
         return Granted(as_json(edited.plan), None if report is None else report.revision, destroyed)
+
+    def plan(self, proposal: Proposal) -> Planned:
+        """See ``mqops.api.management.configuration.Configuration``."""
+        try:
+            with open_stores(self.settings) as stores:
+                planned = propose(_manifests(proposal), self.settings, stores)
+        except ManifestsRejected as error:
+            problems = [problem.as_json() for problem in error.problems]
+            raise InvalidManifests(_counted(error.problems), problems=problems) from error
+        except NotThere as error:
+            raise InvalidRequest(str(error)) from error
+        except ConfigurationError as error:
+            raise BrokerNotAvailable(str(error)) from error
+        found = without_digests(planned.plan)
+        held = [_hold_json(hold, proposal.tenant) for hold in planned.holds]
+        return Planned(as_json(found), held, planned.held_back, _shown(found, proposal))
+
+
+def _shown(found: Plan, proposal: Proposal) -> dict[str, Any]:
+    if proposal.show == "text":
+        lines = text_lines(found, proposal.directory)
+        return {"text": [{"about": about, "line": line} for about, line in lines]}
+    return {"markdown": markdown(found, proposal.directory)} if proposal.show == "markdown" else {}
+
+
+def _manifests(proposal: Proposal) -> Proposed:
+    unprotected = frozenset(proposal.unprotected)
+    return Proposed(
+        files={name: text.encode("utf-8", "surrogatepass") for name, text in proposal.files.items()},
+        source=proposal.source,
+        tenant=proposal.tenant,
+        take_over=tuple(proposal.take_over),
+        scope=Scope(frozenset(proposal.targets), proposal.labels, proposal.is_refresh_only),
+        allowed=Allowances(proposal.may_lose, frozenset(proposal.mass_deletes), unprotected, proposal.adopts),
+    )
+
+
+def _counted(problems: Sequence[Problem]) -> str:
+    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f"{count} in the manifests: {problems[0]}"
+
+
+def _hold_json(hold: Hold, tenant: str | None) -> dict[str, str]:
+    """Who holds a source and why is not told to tenants: it may be about others."""
+    message = str(hold) if tenant is None else f"source {hold.source!r} is held: nothing of it is reconciled"
+    return {"source": hold.source, "message": message}
 
 
 def _admission(wish: Wish) -> Callable[[Applied | None], None]:

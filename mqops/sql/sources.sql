@@ -12,6 +12,9 @@ SELECT name, coalesce(count, 0)
 FROM mq_sources FULL JOIN (SELECT managed_by AS name, count(*) FROM mq_resources GROUP BY managed_by) AS owned
      USING (name)
 
+-- name: declared
+SELECT name, spec FROM mq_resources WHERE kind = 'Source'
+
 -- name: reconciled
 -- A pin that there was has ended, or these manifests would not be reconciled.
 INSERT INTO mq_sources (name, branch, commit_id, is_dirty, tree, digest, reconciled_at)

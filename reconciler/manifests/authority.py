@@ -24,6 +24,9 @@ _RESERVED = {
     REBUILT: "is what a rebuild found again belongs to",
 }
 
+EVERYTHING = SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True)
+"""What may do all: the one Source that there is without any declared, one that is taken over, the API."""
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -43,10 +46,14 @@ class Authority:
 def authority_of(declared: Iterable[Declared], files: Iterable[ManifestFile]) -> Authority:
     """The Sources that ``sources.yaml`` declares, or the one that is there without it."""
     if all(file.name != SOURCES_FILE for file in files):
-        everything = SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True)
-        return Authority({DEFAULT_SOURCE: everything}, None)
+        return Authority({DEFAULT_SOURCE: EVERYTHING}, None)
     specs = {source.identity.name: _spec(source) for source in _sources(declared)}
     return Authority(specs, {_folder(spec): name for name, spec in specs.items()})
+
+
+def authority_alone(name: str, spec: SourceSpec) -> Authority:
+    """That of one Source, whatever others there may be."""
+    return Authority({name: spec}, None if name == DEFAULT_SOURCE else {_folder(spec): name})
 
 
 def _sources(declared: Iterable[Declared]) -> list[Declared]:

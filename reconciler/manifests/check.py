@@ -15,7 +15,7 @@ from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.load import load
 from reconciler.manifests.problem import Problem
 from reconciler.manifests.rules import RULES, Declarations
-from reconciler.manifests.source import Tree, alone, find, read
+from reconciler.manifests.source import Tree, alone, find, given, read
 from reconciler.manifests.validate import Declared, Rejected, validate
 from reconciler.state import Commit, Content, Resource
 
@@ -52,7 +52,7 @@ class Digest:
 
 
 @dataclass(slots=True)
-class _Contents:
+class Contents:
     """What the files say, as far as they can be read."""
 
     declared: list[Declared] = field(default_factory=list)
@@ -79,8 +79,14 @@ def check_file(name: str, data: bytes, settings: Settings) -> Checked:
         return _check(alone(name, data), settings)
 
 
+def check_files(files: Mapping[str, bytes], settings: Settings) -> Checked:
+    """The same for manifests that somebody else has read, by their names in the directory."""
+    with without_garbage_collection():
+        return _check(given(files), settings)
+
+
 def _check(tree: Tree, settings: Settings) -> Checked:
-    contents = _read(tree, settings.manifest_variables)
+    contents = read_contents(tree, settings.manifest_variables)
     authority = authority_of(contents.declared, tree.files)
     findings = located(_findings(tree, contents, authority))
     problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *findings]
@@ -96,11 +102,11 @@ def _check(tree: Tree, settings: Settings) -> Checked:
         declared=len(contents.declared),
         files=len(tree.files),
         digests=digests,
-        contents=_contents_of(digests, authority.sources),
+        contents=contents_of(digests, authority.sources),
     )
 
 
-def _contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[str, Content]:
+def contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[str, Content]:
     """By source, what its files come to; ``sources.yaml`` is no source's."""
     sums = {name: sha256() for name in names}
     for file, digest in sorted(digests.items()):
@@ -110,8 +116,9 @@ def _contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[
     return {name: Content("", found.hexdigest()) for name, found in sums.items()}
 
 
-def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
-    contents = _Contents(is_complete=tree.is_complete)
+def read_contents(tree: Tree, variables: Mapping[str, str]) -> Contents:
+    """Reads the files of ``tree``, and checks each document by itself."""
+    contents = Contents(is_complete=tree.is_complete)
     for file in tree.files:
         data = read(tree, file)
         if isinstance(data, Problem):
@@ -135,7 +142,7 @@ def _read(tree: Tree, variables: Mapping[str, str]) -> _Contents:
     return contents
 
 
-def _findings(tree: Tree, contents: _Contents, authority: Authority) -> Iterator[Finding]:
+def _findings(tree: Tree, contents: Contents, authority: Authority) -> Iterator[Finding]:
     yield from sources.misplaced(contents.declared)
     yield from sources.unusable(contents.declared, tree.folders, tree.files)
     yield from sources.unauthorized(authority, contents.declared)
@@ -145,7 +152,7 @@ def _findings(tree: Tree, contents: _Contents, authority: Authority) -> Iterator
         yield from rule(declarations)
 
 
-def _ungoverned(tree: Tree, contents: _Contents, authority: Authority) -> Iterator[Problem]:
+def _ungoverned(tree: Tree, contents: Contents, authority: Authority) -> Iterator[Problem]:
     """Nothing is said of files without a Source while it is unclear which Sources there are."""
     if all(problem.file != sources.SOURCES_FILE for problem in contents.problems):
         yield from sources.ungoverned(authority, tree.files)

@@ -1,12 +1,12 @@
 """One resource that stands in no file, checked as if it stood among the manifests of all that is applied. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
 from mqops.model import API_VERSION, KINDS, Identity, manifest_model
-from reconciler.manifests.finding import located
+from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.parse import Document
 from reconciler.manifests.problem import Problem, Rule
 from reconciler.manifests.rules import RULES, Declarations
@@ -46,13 +46,19 @@ def judge(
         return declared.problems
     declarations = Declarations([*(one for one in others if one.identity != declared.identity), declared])
     found = [finding for rule in RULES for finding in rule(declarations)]
+    found += claimed(declared, foreign_digests)
     problems = located(finding for finding in found if finding.document is declared.document)
-    if declared.identity.kind == "Credential":
-        keys: Any = declared.spec
-        for index, key in enumerate(keys.keys):
-            if key.sha256 in foreign_digests:
-                problems.append(Problem("", 0, 0, f"spec.keys[{index}].sha256", _CLAIMED, Rule.CREDENTIAL))
     return tuple(sorted(problems)) or declared
+
+
+def claimed(declared: Declared, foreign_digests: Collection[str]) -> Iterator[Finding]:
+    """The keys of a credential that others have, without saying who."""
+    if declared.identity.kind != "Credential":
+        return
+    spec: Any = declared.spec
+    for index, key in enumerate(spec.keys):
+        if key.sha256 in foreign_digests:
+            yield Finding(declared.document, ("spec", "keys", index, "sha256"), _CLAIMED, Rule.CREDENTIAL)
 
 
 def _document(value: Any) -> Document:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from reconciler.manifests.load import MAX_FILE_BYTES, too_large
-from reconciler.manifests.problem import Problem, Rule
+from reconciler.manifests.problem import Problem, Rule, shortened
 
 _SUFFIXES = (".yaml", ".yml")
+_LONGEST_NAME = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,21 @@ def find(directory: Path) -> Tree:
 def alone(name: str, data: bytes) -> Tree:
     """A tree of nothing but one file, which was read by somebody else."""
     return Tree(Path(), [ManifestFile(name, name)], given={name: data})
+
+
+def given(files: Mapping[str, bytes]) -> Tree:
+    """A tree of nothing but ``files``, by name, which were read by somebody else."""
+    tree = Tree(Path(), given=files)
+    for name in sorted(files):
+        if _is_relative(name):
+            tree.files.append(ManifestFile(name, name))
+            tree.folders.update(parents(name))
+        else:
+            message = "not the name of a manifest: names of folders joined by /, none of which begins with a dot"
+            _report(tree, shortened(name), message, is_complete=False)
+    if not files:
+        _report(tree, "", "no manifests here", is_complete=True)
+    return tree
 
 
 def read(tree: Tree, file: ManifestFile) -> bytes | Problem:
@@ -136,6 +152,12 @@ def parents(name: str) -> Iterator[str]:
     for parent in PurePosixPath(name).parents:
         if parent.name:
             yield str(parent)
+
+
+def _is_relative(name: str) -> bool:
+    """Whether it can be the name of a file that ``find`` finds."""
+    parts = name.split("/")
+    return len(name) <= _LONGEST_NAME and name.isprintable() and all(part and part[0] != "." for part in parts)
 
 
 def _is_manifest(name: str) -> bool:

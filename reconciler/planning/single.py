@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from mqops.model import Identity, SourceSpec
+from mqops.model import Identity
 from mqops.settings import Settings
+from reconciler.manifests.authority import EVERYTHING
 from reconciler.manifests.desired import desired
 from reconciler.manifests.validate import Declared
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, plan
-from reconciler.planning.refusals import Obstacle, Refusal
+from reconciler.planning.refusals import Obstacle
+from reconciler.planning.view import discreet
 from reconciler.state import API, NO_SOURCES, REBUILT, Applied, Observed, Origin, Resource
 
 _NOWHERE = Origin("", 0)
-EVERYTHING = SourceSpec.model_construct(path=".", tenants=None, prune=True, self_heal=True)
-"""What the API may do: all, one thing at a time."""
 
 
 def plan_single(
@@ -28,7 +28,7 @@ def plan_single(
         found,
         changes=tuple(change for change in found.changes if _belongs(change, target, wanted, observed)),
         refused=tuple(
-            _discreet(refusal, target.tenant, observed)
+            discreet(refusal, target.tenant, observed)
             for refusal in found.refused
             if _belongs(refusal.change, target, wanted, observed)
         ),
@@ -37,15 +37,6 @@ def plan_single(
         others=0,
         beside=found.beside.of_tenant(target.tenant or target.name),
     )
-
-
-def _discreet(refusal: Refusal, tenant: str, observed: Observed) -> Refusal:
-    """Without the names of what other tenants have: that they need something is all that its owner may know."""
-    message = refusal.message
-    for identity in observed.applied:
-        if tenant and identity.tenant not in ("", tenant):
-            message = message.replace(str(identity), f"a {identity.kind} of another tenant")
-    return replace(refusal, message=message)
 
 
 def is_refused(found: Plan, target: Identity) -> bool:

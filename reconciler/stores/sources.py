@@ -12,6 +12,7 @@ from typing import Any
 from psycopg import Connection
 
 from mqops.errors import ConfigurationError
+from mqops.model import SourceSpec, completed
 from mqops.nearest import nearest
 from mqops.sql import queries
 from reconciler.planning.holds import Hold, Pin, Suspension
@@ -48,6 +49,14 @@ def read_states(connection: Connection[Any]) -> dict[str, SourceState]:
     with translated():
         rows = connection.execute(queries("sources")["all"]).fetchall()
     return {row[0]: _state(row) for row in rows}
+
+
+def read_declared(connection: Connection[Any]) -> dict[str, SourceSpec]:
+    """What each source that is applied may do. Empty where everything is of the one that needs no declaration. Raises
+    ``BrokerNotAvailable``."""
+    with translated():
+        rows = connection.execute(queries("sources")["declared"]).fetchall()
+    return {name: SourceSpec.model_validate(completed("Source", spec)) for name, spec in rows}
 
 
 def read_owned(connection: Connection[Any]) -> dict[str, int]:

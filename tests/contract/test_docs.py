@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 
 from mqops.api import edge, message_json, peek, publish_body, publisher, puller, settle
 from mqops.api.errors import status_of
-from mqops.api.management import page
+from mqops.api.management import page, plans
+from mqops.api.openapi.document import description
 from mqops.bootstrap.serve import create_service
 from mqops.cli.app import app as command_line
 from mqops.durations import format_duration, format_size, parse_duration, parse_size
@@ -34,6 +35,7 @@ from mqops.handlers.webhook import webhook_headers
 from mqops.message import Delivery, Envelope, Position
 from mqops.model import KINDS, Metadata, Strict, Way
 from mqops.settings import Settings, settings_from
+from reconciler.manifests import load
 from reconciler.manifests.fields import fields_of as explained_fields
 from reconciler.manifests.fields import walk
 from reconciler.manifests.schema import schema_at
@@ -304,6 +306,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"| messages of a pull | 1 to {puller.MAX_MESSAGES}, about {puller.MAX_BYTES // 2**20} MiB |",
         f"| ackIds of an ack or nack | 1 to {settle.MAX_ACK_IDS} |",
         f"| entries of a list | 1 to {page.MAX_LIMIT} |",
+        f"| files of a plan | {plans.MAX_FILES:,}, each {load.MAX_FILE_BYTES // 2**20} MiB at most |",
         f"| messages of a look | 1 to {peek.MAX_MESSAGES}, about",
     ):
         assert written in text
@@ -320,6 +323,11 @@ def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
     assert named("Pull, ack, nack") == {*message_json.MessageJson.__struct_encode_fields__, *statuses}
     reasons = set(re.findall(r"``(\w+)``", (ROOT / "mqops/message.py").read_text().partition("reason: str")[2][:200]))
     assert named("Dead letters") == reasons
+
+
+def test_every_field_of_a_plans_request_and_answer_is_in_its_table() -> None:
+    answer = description()["components"]["schemas"]["Planned"]["properties"]
+    assert named("Plans of manifests") == {*plans.PlansBody.__struct_encode_fields__, *answer}
 
 
 def test_parameters_of_a_list_are_in_their_table_with_their_defaults() -> None:

@@ -10,12 +10,14 @@ from uuid import uuid4
 import pytest
 from api_platform import Platform
 from databases import created
+from governed import FILES, Governed, governing
 from installation import Installation
 from redis import Redis
 from served import served
 from shell import MANIFEST, Shell
 
 from mqops.catalog import feed
+from mqops.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +56,28 @@ def shell(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     monkeypatch.chdir(tmp_path)
     return Shell(tmp_path, capsys)
+
+
+@pytest.fixture
+def governed(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Governed]:
+    """Two Sources of three tenants, applied and served."""
+    settings = Settings(database_url=database_url, redis_url=redis_url, state_dir=tmp_path / "governed")
+    with governing(FILES, settings) as found:
+        yield found
+
+
+@pytest.fixture
+def without_globex(
+    governed: Governed, database_server_url: str, template_database: str, redis_server_url: str, tmp_path: Path
+) -> Iterator[Governed]:
+    """Another installation, where the tenant globex and all it has never were."""
+    files = {name: text for name, text in FILES.items() if "globex" not in name}
+    with created(database_server_url, f"mqops_world_{uuid4().hex[:12]}", template_database) as database_url:
+        settings = Settings(
+            database_url=database_url,
+            redis_url=redis_server_url,
+            redis_key_prefix="other:",
+            state_dir=tmp_path / "without",
+        )
+        with governing(files, settings) as found:
+            yield found

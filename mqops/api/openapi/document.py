@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from mqops.api.errors import status_of
 from mqops.api.management.operate import PauseBody
 from mqops.api.management.page import DEFAULT_LIMIT, DEFAULT_SORT, MAX_LIMIT, ORDERS
+from mqops.api.management.plans import PlansBody
 from mqops.api.message_json import MessageJson
 from mqops.api.openapi.operations import Operation, operations
 from mqops.api.peek import DEFAULT_MESSAGES, MAX_MESSAGES
@@ -193,7 +194,7 @@ _NOTHING: Schema = {"type": "null"}
 
 
 def _schemas() -> dict[str, Schema]:
-    structs = (NamingBody, TopicBody, PullBody, SettleBody, PauseBody, MessageJson)
+    structs = (NamingBody, TopicBody, PullBody, SettleBody, PauseBody, PlansBody, MessageJson)
     _, bodies = msgspec.json.schema_components(structs, ref_template=_REFERENCE + "{name}")
     _require_only_what_is_always_there(bodies["MessageJson"], MessageJson)
     wanted: Any = [(kind.spec, "validation") for kind in KINDS.values()]
@@ -247,6 +248,7 @@ def _of_management() -> dict[str, Schema]:
             "observedGeneration": _NUMBER,
         }
     )
+    held = _object({"source": _TEXT, "message": _TEXT})
     verdict = _object({"status": {"enum": ["up", "degraded", "down"]}})
     checks = _object(dict.fromkeys(("redis", "database", "queues"), verdict))
     return {
@@ -254,6 +256,11 @@ def _of_management() -> dict[str, Schema]:
         "Plan": _object(
             {"format_version": _TEXT, "revision": _NUMBER, "summary": {"type": "object"}},
             description="The plan, as `mqops plan -o json` writes it.",
+        ),
+        "Planned": _object(
+            {"plan": _reference("Plan"), "held": _list(held), "heldBack": _NUMBER},
+            {"text": _list(_object({"about": _TEXT, "line": _TEXT})), "markdown": _TEXT},
+            description="The plan, the sources that are suspended or pinned, and how many resources wait for that.",
         ),
         "Deleted": _object({"deleted": _list(deleted)}),
         "DeletedOrPlan": _either(_reference("Deleted"), _reference("Plan")),

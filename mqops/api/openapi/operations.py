@@ -11,6 +11,7 @@ from mqops.errors import (
     ConsumerFailed,
     Forbidden,
     IdempotencyConflict,
+    InvalidManifests,
     InvalidRequest,
     ManagedBySource,
     MqopsError,
@@ -21,6 +22,7 @@ from mqops.errors import (
     PublishFailed,
     QueueNotFound,
     QuotaExceeded,
+    Refused,
     SerializationFailed,
     SubscriptionNotFound,
     TopicNotFound,
@@ -79,6 +81,7 @@ def operations() -> Iterator[Operation]:
     for kind in KINDS.values():
         yield from _of_kind(kind)
     yield from _acting()
+    yield _plans()
     yield from _health()
 
 
@@ -192,6 +195,18 @@ def _acting() -> Iterator[Operation]:
             (*_ALWAYS, *_BODY, SubscriptionNotFound, PreconditionFailed, BrokerNotAvailable, OutcomeUnknown),
             headers=("ETag",),
         )
+
+
+def _plans() -> Operation:
+    return Operation(
+        "POST",
+        f"{_ROOT}/plans",
+        "Tell what applying manifests would do",
+        "plans",
+        {200: "Planned"},
+        "PlansBody",
+        errors=(*_ALWAYS, *_BODY, InvalidManifests, Refused, BrokerNotAvailable),
+    )
 
 
 def _health() -> Iterator[Operation]:

@@ -1,0 +1,102 @@
+"""What of a plan its reader may see: a tenant's principals see what is the tenant's. Pure.
+
+Whatever others have shows neither in changes nor in numbers nor in words. That others need something is all that its
+owner may know.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from mqops.model import Identity
+from reconciler.planning.change import Change, FieldChange
+from reconciler.planning.plan import Plan
+from reconciler.planning.refusals import Refusal
+from reconciler.state import Observed, Resource
+
+_DIGEST = "sha256"
+
+
+def is_of(tenant: str, identity: Identity) -> bool:
+    """Whether ``identity`` is the tenant, or the tenant's."""
+    return identity.tenant == tenant or identity == Identity("Tenant", "", tenant)
+
+
+def unowned(tenant: str, observed: Observed) -> Observed:
+    """``observed``, where what is not the tenant's belongs to nobody that is known: no plan for the tenant changes it,
+    and no guard counts it."""
+    applied = {
+        identity: row if is_of(tenant, identity) else replace(row, resource=replace(row.resource, managed_by=""))
+        for identity, row in observed.applied.items()
+    }
+    return replace(observed, applied=applied)
+
+
+def seen_by(tenant: str, found: Plan, observed: Observed) -> Plan:
+    """``found``, made from ``observed`` as ``unowned`` leaves it, as principals of ``tenant`` see it."""
+    return replace(
+        found,
+        changes=tuple(change for change in found.changes if is_of(tenant, change.identity)),
+        refused=tuple(
+            discreet(refusal, tenant, observed) for refusal in found.refused if is_of(tenant, refusal.change.identity)
+        ),
+        leftovers=tuple(leftover for leftover in found.leftovers if is_of(tenant, leftover.identity)),
+        moved=(),
+        others=found.others - sum(not is_of(tenant, identity) for identity in observed.applied),
+        outside=tuple(one for one in found.outside if is_of(tenant, one.identity)),
+        beside=found.beside.of_tenant(tenant),
+    )
+
+
+def discreet(refusal: Refusal, tenant: str, observed: Observed) -> Refusal:
+    """Without the names of what other tenants have, nor of their sources."""
+    message = refusal.message
+    # The longest first: a name may begin with another.
+    for identity in sorted(observed.applied, key=lambda identity: -len(identity.name)):
+        named = str(identity)
+        if tenant and identity.tenant not in ("", tenant) and named in message:
+            owner = observed.applied[identity].resource.managed_by
+            for words in (f"{named} of source {owner!r}", named):
+                message = message.replace(words, f"a {identity.kind} of another tenant")
+    return replace(refusal, message=message)
+
+
+def without_digests(found: Plan) -> Plan:
+    """``found`` for whoever may see credentials, and need not be able to compare keys with their digests."""
+    return replace(
+        found,
+        changes=tuple(map(_undigested, found.changes)),
+        refused=tuple(replace(refusal, change=_undigested(refusal.change)) for refusal in found.refused),
+    )
+
+
+def _undigested(change: Change) -> Change:
+    if change.identity.kind != "Credential":
+        return change
+    before = change.before
+    return replace(
+        change,
+        resource=_keyless(change.resource),
+        before=None if before is None else replace(before, resource=_keyless(before.resource)),
+        fields=tuple(_told(field) for field in change.fields),
+    )
+
+
+def _keyless(resource: Resource) -> Resource:
+    keys = [_without_digest(key) for key in resource.spec.get("keys", ())]
+    return replace(resource, spec={**resource.spec, "keys": keys})
+
+
+def _told(field: FieldChange) -> FieldChange:
+    """That a digest changes is told, and not which it is."""
+    hidden = _hidden if field.path.endswith(f".{_DIGEST}") else _without_digest
+    return replace(field, before=hidden(field.before), after=hidden(field.after))
+
+
+def _hidden(value: Any) -> Any:
+    return None if value is None else "(digest)"
+
+
+def _without_digest(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_digest(item) for item in value]
+    return {name: item for name, item in value.items() if name != _DIGEST} if isinstance(value, dict) else value
