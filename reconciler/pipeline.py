@@ -17,6 +17,7 @@ from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests import authority
 from reconciler.manifests.check import Checked, check, check_file
+from reconciler.manifests.earlier import Earlier
 from reconciler.manifests.problem import Problem
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired
@@ -104,11 +105,11 @@ def author_of(trigger: str) -> Author:
     return Author(f"{user}@{socket.gethostname()}", trigger)
 
 
-def check_manifests(directory: Path, settings: Settings) -> Checked:
-    """Reads and checks the manifests. Raises ``ManifestsRejected`` with every problem they have."""
+def check_manifests(directory: Path, settings: Settings, earlier: Earlier | None = None) -> Checked:
+    """Reads and checks the manifests, as ``check`` does. Raises ``ManifestsRejected`` with every problem they have."""
     # Asked first: what is committed meanwhile is then applied as of the earlier commit, and no pin ends too early.
     commit = read_commit(directory)
-    checked = check(directory, settings)
+    checked = check(directory, settings, earlier)
     if checked.problems:
         raise ManifestsRejected(directory, checked.problems)
     return with_commit(checked, commit, directory)

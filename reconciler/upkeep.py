@@ -16,6 +16,7 @@ from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.apply import DONE, Report
 from reconciler.manifests.check import Checked
+from reconciler.manifests.earlier import Earlier
 from reconciler.pipeline import (
     Execution,
     ManifestsRejected,
@@ -62,6 +63,8 @@ class Upkeep:
     settings: Settings
     open_stores: OpenStores
     say: Say
+    _earlier: Earlier = field(default_factory=Earlier)
+    """What the manifests came to when they were last read: only what has changed is worked out anew."""
     _seen: Fingerprint | None = None
     _good: Checked | None = None
     """The last manifests without a problem."""
@@ -109,7 +112,7 @@ class Upkeep:
             self._manifests_are_good()
             return
         try:
-            checked = check_manifests(self.directory, self.settings)
+            checked = check_manifests(self.directory, self.settings, self._earlier)
         except ManifestsRejected as error:
             stays = "" if self._good is None else "; the last good state stays"
             lines = [problem.render(self.directory) for problem in error.problems]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from databases import created
@@ -25,6 +26,10 @@ from reconciler.stores.migrate import migrate
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and so every command that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more of what else the machine does than of what is tested.
+hypothesis.settings.register_profile("mqops", deadline=None)
+hypothesis.settings.load_profile("mqops")
 
 _FOR_TESTS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 

@@ -6,7 +6,7 @@ No folder has a say in its own rights, nothing is governed twice, and nothing is
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from mqops.model import SourceSpec
@@ -35,12 +35,17 @@ class Authority:
     sources: Mapping[str, SourceSpec]
     folders: Mapping[str, str] | None
     """Folder → the name of its Source; ``None`` when one Source governs everything."""
+    _known: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def source_of(self, name: str) -> str | None:
         """The Source that governs the file ``name``; ``None`` when none does."""
         if self.folders is None:
             return DEFAULT_SOURCE
-        return next((self.folders[folder] for folder in parents(name) if folder in self.folders), None)
+        # Looked up again and again, for each of the thousands of things that a file may declare.
+        if name not in self._known:
+            folders = self.folders
+            self._known[name] = next((folders[folder] for folder in parents(name) if folder in folders), None)
+        return self._known[name]
 
 
 def authority_of(declared: Iterable[Declared], files: Iterable[ManifestFile]) -> Authority:

@@ -11,6 +11,7 @@ from reconciler.garbage import without_garbage_collection
 from reconciler.manifests import authority as sources
 from reconciler.manifests.authority import Authority, authority_of
 from reconciler.manifests.desired import desired
+from reconciler.manifests.earlier import Earlier, FileContents
 from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.load import load
 from reconciler.manifests.problem import Problem
@@ -62,38 +63,49 @@ class Contents:
     is_complete: bool = True
     hashes: dict[str, str] = field(default_factory=dict)
 
+    def take(self, name: str, found: FileContents) -> None:
+        """Add what the file ``name`` says."""
+        self.hashes[name] = found.sha256
+        self.declared += found.declared
+        self.rejected |= found.rejected
+        self.broken += found.broken
+        self.problems += found.problems
 
-def check(directory: Path, settings: Settings) -> Checked:
-    """Reads every manifest below ``directory`` and checks it by itself and with the others.
+
+def check(directory: Path, settings: Settings, earlier: Earlier | None = None) -> Checked:
+    """Reads every manifest below ``directory`` and checks it by itself and with the others. With what came of an
+    ``earlier`` reading, what has not changed since is not worked out anew.
 
     Raises nothing for anything that the directory may hold; what is wrong is in ``problems``.
     """
     with without_garbage_collection():
-        return _check(find(directory), settings)
+        return _check(find(directory), settings, Earlier() if earlier is None else earlier)
 
 
 def check_file(name: str, data: bytes, settings: Settings) -> Checked:
     """The same for manifests that are given as one file, called ``name`` in what is said of it: it is all that there
     is, of the one Source ``default``."""
     with without_garbage_collection():
-        return _check(alone(name, data), settings)
+        return _check(alone(name, data), settings, Earlier())
 
 
 def check_files(files: Mapping[str, bytes], settings: Settings) -> Checked:
     """The same for manifests that somebody else has read, by their names in the directory."""
     with without_garbage_collection():
-        return _check(given(files), settings)
+        return _check(given(files), settings, Earlier())
 
 
-def _check(tree: Tree, settings: Settings) -> Checked:
-    contents = read_contents(tree, settings.manifest_variables)
+def _check(tree: Tree, settings: Settings, earlier: Earlier) -> Checked:
+    contents = read_contents(tree, settings.manifest_variables, earlier)
     authority = authority_of(contents.declared, tree.files)
-    findings = located(_findings(tree, contents, authority))
+    declarations = Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete)
+    findings = located(_findings(tree, declarations, authority))
     problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *findings]
     resources: tuple[Resource, ...] = ()
     owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
     if not problems:
-        resources = desired(contents.declared, lambda one: owners[one.document.file], settings)
+        letters = declarations.dead_letters
+        resources = desired(contents.declared, lambda one: owners[one.document.file], settings, letters, earlier)
     digests = {name: Digest(owners[name], found) for name, found in contents.hashes.items()}
     return Checked(
         resources=resources,
@@ -116,38 +128,50 @@ def contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[s
     return {name: Content("", found.hexdigest()) for name, found in sums.items()}
 
 
-def read_contents(tree: Tree, variables: Mapping[str, str]) -> Contents:
+def read_contents(tree: Tree, variables: Mapping[str, str], earlier: Earlier | None = None) -> Contents:
     """Reads the files of ``tree``, and checks each document by itself."""
     contents = Contents(is_complete=tree.is_complete)
+    earlier = Earlier() if earlier is None else earlier
+    known, earlier.files = earlier.files, {}
     for file in tree.files:
         data = read(tree, file)
         if isinstance(data, Problem):
             contents.problems.append(data)
             contents.is_complete = False
             continue
-        contents.hashes[file.name] = sha256(data).hexdigest()
-        loaded = load(file.name, data)
-        contents.problems += loaded.problems
-        contents.broken += loaded.broken
-        for document in loaded.documents:
-            result = validate(document, variables)
-            if isinstance(result, Rejected):
-                contents.problems += result.problems
-                if result.identity is None:
-                    contents.broken.append(document.text)
-                else:
-                    contents.rejected.add(result.identity)
-            else:
-                contents.declared.append(result)
+        found = known.get(file.name)
+        if found is None or found.sha256 != sha256(data).hexdigest():
+            found = _file_contents(file.name, data, variables)
+        earlier.files[file.name] = found
+        contents.take(file.name, found)
     return contents
 
 
-def _findings(tree: Tree, contents: Contents, authority: Authority) -> Iterator[Finding]:
-    yield from sources.misplaced(contents.declared)
-    yield from sources.unusable(contents.declared, tree.folders, tree.files)
-    yield from sources.unauthorized(authority, contents.declared)
-    yield from sources.taken(authority, contents.declared)
-    declarations = Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete)
+def _file_contents(name: str, data: bytes, variables: Mapping[str, str]) -> FileContents:
+    loaded = load(name, data)
+    declared: list[Declared] = []
+    rejected: set[Identity] = set()
+    broken, problems = [*loaded.broken], [*loaded.problems]
+    for document in loaded.documents:
+        result = validate(document, variables)
+        if not isinstance(result, Rejected):
+            declared.append(result)
+            continue
+        problems += result.problems
+        if result.identity is None:
+            broken.append(document.text)
+        else:
+            rejected.add(result.identity)
+    digest = sha256(data).hexdigest()
+    return FileContents(digest, tuple(declared), frozenset(rejected), tuple(broken), tuple(problems))
+
+
+def _findings(tree: Tree, declarations: Declarations, authority: Authority) -> Iterator[Finding]:
+    declared = declarations.declared
+    yield from sources.misplaced(declared)
+    yield from sources.unusable(declared, tree.folders, tree.files)
+    yield from sources.unauthorized(authority, declared)
+    yield from sources.taken(authority, declared)
     for rule in RULES:
         yield from rule(declarations)
 

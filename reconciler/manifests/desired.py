@@ -5,12 +5,14 @@ dead-letter topics that nobody declares. So what is desired compares field by fi
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from mqops.durations import format_duration, format_size
 from mqops.model import DEADLETTER_RETENTION_MS, KINDS, Identity, Strict, SubscriptionSpec, TopicSpec
 from mqops.settings import Settings
 from reconciler.manifests.deadletters import DeadLetters, dead_letters, topic_of
+from reconciler.manifests.earlier import Earlier
 from reconciler.manifests.fields import model_in
 from reconciler.manifests.validate import Declared
 from reconciler.state import Origin, Resource
@@ -18,18 +20,40 @@ from reconciler.state import Origin, Resource
 Spec = dict[str, Any]
 
 
-def desired(declared: Iterable[Declared], owner: Callable[[Declared], str], settings: Settings) -> tuple[Resource, ...]:
-    """Every resource that ``declared``, which must obey the rules, amounts to. ``owner`` names each one's Source."""
+def desired(
+    declared: Iterable[Declared],
+    owner: Callable[[Declared], str],
+    settings: Settings,
+    letters: DeadLetters | None = None,
+    earlier: Earlier | None = None,
+) -> tuple[Resource, ...]:
+    """Every resource that ``declared``, which must obey the rules, amounts to. ``owner`` names each one's Source;
+    ``letters`` are those of ``declared``, where they are known already."""
     declared = tuple(declared)
-    letters = dead_letters(declared)
-    resources = {one.identity: _resource(one, owner(one), letters, settings) for one in declared}
+    letters = dead_letters(declared) if letters is None else letters
+    earlier = Earlier() if earlier is None else earlier
+    resources: dict[Identity, Resource] = {}
+    for one in declared:
+        whose = owner(one)
+        beside = (whose, letters.of.get(_reader_of(one.identity)), one.identity in letters.topics)
+        resources[one.identity] = earlier.resource(
+            one.identity, one, beside, partial(_resource, one, whose, letters, settings)
+        )
     for queue in [resource for resource in resources.values() if resource.identity.kind == "Queue"]:
-        subscription = _subscription_of(queue, settings)
-        resources[subscription.identity] = subscription
+        identity = _reader_of(queue.identity)
+        resources[identity] = earlier.resource(identity, queue, (), partial(_subscription_of, queue, settings))
     for identity, subscriber in letters.topics.items():
         if identity not in resources:
-            resources[identity] = _dead_letter_topic(identity, resources[subscriber], settings)
+            parent = resources[subscriber]
+            make = partial(_dead_letter_topic, identity, parent, settings)
+            resources[identity] = earlier.resource(identity, parent, (), make)
+    earlier.forget_all_but(set(resources))
     return tuple(sorted(resources.values(), key=_order))
+
+
+def _reader_of(identity: Identity) -> Identity:
+    """The subscription that ``identity`` is, or implies when it is a queue."""
+    return identity._replace(kind="Subscription") if identity.kind == "Queue" else identity
 
 
 def usual(resource: Resource, letters: DeadLetters, settings: Settings) -> Spec:

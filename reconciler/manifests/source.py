@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from reconciler.manifests.load import MAX_FILE_BYTES, too_large
 from reconciler.manifests.problem import Problem, Rule, shortened
@@ -149,9 +149,10 @@ def _take_link(tree: Tree, name: str) -> None:
 
 def parents(name: str) -> Iterator[str]:
     """The folders that ``name`` lies in, innermost first, without the directory itself."""
-    for parent in PurePosixPath(name).parents:
-        if parent.name:
-            yield str(parent)
+    end = name.rfind("/")
+    while end > 0:
+        yield name[:end]
+        end = name.rfind("/", 0, end)
 
 
 def _is_relative(name: str) -> bool:

@@ -439,7 +439,7 @@ body_like = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=body_like)
 def test_no_body_is_answered_with_a_defect(platform: Platform, body: Any) -> None:
     topic = platform.fuzzed
@@ -453,7 +453,7 @@ def test_no_body_is_answered_with_a_defect(platform: Platform, body: Any) -> Non
         platform.acme.settle("ack", topic, *(message["ackId"] for message in stored))
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=100) | json_like | st.fixed_dictionaries({"ackIds": st.lists(st.text(max_size=60))}))
 def test_no_body_of_the_other_calls_is_answered_with_a_defect(platform: Platform, body: Any) -> None:
     for verb in ("pull", "ack", "nack"):

@@ -270,7 +270,7 @@ def test_a_wrong_look_is_400(platform: Platform, query: str) -> None:
     assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cursor=st.from_regex(r"[0-9.-]{0,60}", fullmatch=True))
 def test_no_cursor_is_answered_with_a_defect(platform: Platform, cursor: str) -> None:
     assert platform.acme.get(f"{API}/topics/{platform.untouched}/messages?after={cursor}").status in (200, 400)

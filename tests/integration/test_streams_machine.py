@@ -419,7 +419,5 @@ def test_any_sequence_of_steps_holds_the_invariants(redis_client: "redis.Redis")
     StreamsMachine.redis = redis_client
     run_state_machine_as_test(
         StreamsMachine,
-        settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )

@@ -129,7 +129,7 @@ def _clash(rows: Iterable[Row], new: dict[str, Row], place: Callable[[Row], tupl
     return None
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(_changes)
 def test_patching_gives_what_a_fresh_build_gives(changes: list[tuple[list[str], list[Row]]]) -> None:
     catalog, rows = EMPTY, dict[str, Row]()

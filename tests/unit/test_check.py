@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trees import checked, manifest, together
+from trees import checked, manifest, together, tree
 
 from mqops.expressions import compile_filter
 from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.manifests.check import check
+from reconciler.manifests.earlier import Earlier
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
@@ -116,6 +117,52 @@ def test_whatever_lies_in_the_directory_is_checked_without_a_crash(
     result = checked(directory, {name: text.encode("utf-8", "replace") for name, text in files.items()})
     assert bool(result.resources) is (not result.problems and bool(result.declared))
     assert list(result.problems) == sorted(set(result.problems))
+
+
+SAID = [
+    manifest("Tenant", "acme"),
+    manifest("Topic", "x"),
+    manifest("Topic", "x", "{retention: 3d}"),
+    manifest("Topic", "x.deadletter"),
+    manifest("Queue", "y"),
+    manifest("Queue", "y", "{deadLetter: x}"),
+    manifest("Subscription", "z", "{topic: x}"),
+    manifest("Subscription", "z", "{topic: x, deadLetter: w}"),
+    manifest("Subscription", "u", "{topic: w}"),
+    manifest("Topic", "w"),
+    manifest("Source", "s", "{path: b}"),
+    "a: [",
+]
+EDITS = st.lists(
+    st.dictionaries(
+        st.sampled_from(["a.yaml", "b/c.yaml", "sources.yaml"]),
+        st.lists(st.sampled_from(SAID)).map(lambda it: together(*it)),
+    ),
+    min_size=2,
+    max_size=5,
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(EDITS)
+def test_what_an_earlier_reading_left_over_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[dict[str, str]]
+) -> None:
+    directory, earlier = tmp_path_factory.mktemp("tree"), Earlier()
+    for files in edits:
+        for old in directory.rglob("*.yaml"):
+            old.unlink()
+        tree(directory, files)
+        assert check(directory, Settings(), earlier) == check(directory, Settings())
+
+
+def test_what_did_not_change_is_the_very_same_as_in_an_earlier_reading(tmp_path: Path) -> None:
+    earlier = Earlier()
+    tree(tmp_path, {"a.yaml": together(*SAID[:2]), "b.yaml": SAID[6]})
+    before = check(tmp_path, Settings(), earlier).resources
+    tree(tmp_path, {"b.yaml": manifest("Subscription", "z", "{topic: x, concurrency: 9}")})
+    after = check(tmp_path, Settings(), earlier).resources
+    assert [one is other for one, other in zip(before, after, strict=True)] == [True, True, False, False]
 
 
 def test_forty_thousand_resources_are_checked_within_seconds(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def after(found: Plan, there: Observed) -> dict[str, Applied]:
     return rows
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(manifests(renames=False), manifests(renames=True))
 def test_a_plan_holds_together_and_the_next_one_is_empty(before: str, now: str) -> None:
     there, resources = observed(wanted(before)), wanted(now)
