@@ -7,26 +7,28 @@
 
 Killed anywhere, the next run finishes: (1) repeats harmlessly and reuses the uids that Redis tells; a delete that was
 only closed is found as a difference, and one that was only committed as a leftover. A step that fails takes its
-resource out, and whatever depends on it; the rest goes on.
+resource out, and whatever depends on it; the rest goes on. So it is when whoever looks on stops it: what Redis is ready
+for by then is committed, with its history, and the rest is not done.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from uuid import uuid4
 
 from mqops.model import Identity
+from reconciler.oversight import UNATTENDED, Oversight, Progress, Stage
 from reconciler.planning import target
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.plan import Plan
 from reconciler.planning.target import Step, Target, target_of
 from reconciler.state import Observed
-from reconciler.stores import Stores, provision, translated
+from reconciler.stores import Stores, lock, provision, translated
 from reconciler.stores.cost import read_costs
-from reconciler.stores.history import Author
-from reconciler.stores.provision import Progress
-from reconciler.stores.store import Batch, commit, note_moved
+from reconciler.stores.history import Author, Batch
+from reconciler.stores.store import commit, note_moved
 
 DONE = {
     Action.CREATE: "created",
@@ -40,13 +42,26 @@ DONE = {
 """What to say of changes that were made."""
 
 
+class Outcome(StrEnum):
+    """What became of a change."""
+
+    DONE = "done"
+    FAILED = "failed"
+    LEFT_OUT = "left_out"
+    """Something that it depends on failed."""
+    NOT_DONE = "not_done"
+    """The apply was stopped before it."""
+
+
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A change that could not be made."""
+class Result:
+    """What became of one change."""
 
     identity: Identity
     action: Action
-    message: str
+    outcome: Outcome
+    message: str = ""
+    """Why it is not done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +71,47 @@ class Report:
     revision: int | None
     """The catalog's new one; ``None`` when nothing of it changed."""
     done: tuple[Change, ...]
-    failed: tuple[Failure, ...]
+    failed: tuple[Result, ...]
+    """Those that were left out with them, too; and what is deleted, but could not be removed from Redis yet."""
+    not_done: tuple[Result, ...] = ()
+    """What it was stopped before."""
+
+    @property
+    def results(self) -> Iterator[Result]:
+        """Of every change; a delete that did not come to its end has two."""
+        for change in self.done:
+            yield Result(change.identity, change.action, Outcome.DONE)
+        yield from self.failed
+        yield from self.not_done
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was done."""
+        return not self.failed and not self.not_done
 
     @property
     def summary(self) -> str:
         """In one line, like ``Applied revision 7: 3 created, 1 updated.``"""
-        counts = counts_text({**Counter(change.action.value for change in self.done), "failed": len(self.failed)})
+        done = Counter(change.action.value for change in self.done)
+        counts = counts_text({**done, "failed": len(self.failed), "not_done": len(self.not_done)})
         if self.revision is None:
             return f"Nothing applied: {counts}." if counts else "No changes."
         return f"Applied revision {self.revision}: {counts}."
 
 
 def counts_text(summary: Mapping[str, int]) -> str:
-    """Numbers of changes by action, and of those that ``failed``, like ``3 created, 1 failed``; empty for none."""
-    words = {**{action.value: DONE[action] for action in Action}, "failed": "failed"}
+    """Numbers of changes by action, of those that ``failed``, and of those that were ``not_done``, like ``3 created,
+    1 failed``; empty for none."""
+    words = {**{action.value: DONE[action] for action in Action}, "failed": "failed", "not_done": "not done"}
     return ", ".join(f"{number} {word}" for action, word in words.items() if (number := summary.get(action, 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Why a change is left out."""
+
+    outcome: Outcome
+    message: str
 
 
 @dataclass(slots=True)
@@ -81,24 +122,40 @@ class _Run:
     observed: Observed
     stores: Stores
     target: Target
-    progress: Progress
-    out: dict[Identity, str] = field(default_factory=dict)
-    """What is left out so far, and why."""
+    oversight: Oversight
+    out: dict[Identity, _Left] = field(default_factory=dict)
+    """What is left out so far."""
     unsettled: set[int] = field(default_factory=set)
     """Buckets in which something could not be prepared."""
+    prepared: set[Identity] = field(default_factory=set)
+    """Changes for which something was made on Redis."""
 
     def remaining(self) -> tuple[Change, ...]:
         return tuple(change for change in self.plan.changes if change.identity not in self.out)
 
-    def steps(self, make: Callable[[Collection[Change], Target], Iterable[Step]]) -> None:
+    def steps(self, stage: Stage, make: Callable[[Collection[Change], Target], Iterable[Step]]) -> None:
         """Runs the steps that ``make`` finds for what remains, and takes out what failed with its dependents."""
         steps = list(make(self.remaining(), self.target))
-        outcomes = provision.run(self.stores.redis, self.stores.keys, steps, self.progress)
-        for step, error in zip(steps, outcomes, strict=True):
+        outcomes = self.call(stage, steps)
+        for step, error in zip(steps, outcomes, strict=False):
+            self.prepared.add(step.owner)
             if error is not None:
-                self.out.setdefault(step.owner, error)
-                self.unsettled.add(step.bucket)
+                self._take_out(step, _Left(Outcome.FAILED, error))
+        for step in steps[len(outcomes) :]:
+            self._take_out(step, _Left(Outcome.NOT_DONE, "stopped before this was done"))
         self._leave_out_dependents()
+
+    def call(self, stage: Stage, steps: Sequence[Step]) -> list[str | None]:
+        """Makes the calls, or as many of them as are made before it is stopped."""
+
+        def goes_on(made: int) -> bool:
+            if self.oversight.is_stopped():
+                return False
+            lock.require_session(self.stores.database)
+            self.oversight.advanced(Progress(stage, made, len(steps), steps[made].owner))
+            return True
+
+        return provision.run(self.stores.redis, self.stores.keys, steps, goes_on)
 
     def keep_what_filled_up(self) -> None:
         """Takes out deletes that were harmless when they were planned, and would lose messages by now. What goes is
@@ -108,45 +165,88 @@ class _Run:
         for change in deletes:
             cost = costs.get(change.uid or "")
             if change.cost is not None and cost is not None and cost.unfinished and not change.cost.unfinished:
-                self.out[change.identity] = (
-                    f"it held nothing unfinished when the plan was made, and {cost.unfinished} by now: plan again"
-                )
+                message = f"it held nothing unfinished when the plan was made, and {cost.unfinished} by now: plan again"
+                self.out[change.identity] = _Left(Outcome.FAILED, message)
         self._leave_out_dependents()
-        kept = [_as_repair(change) for change in deletes if change.identity in self.out]
-        steps = [*target.topic_steps(kept, self.target), *target.subscription_steps(kept, self.target)]
-        provision.run(self.stores.redis, self.stores.keys, steps, self.progress)
+        self._open_again()
+
+    def _open_again(self) -> None:
+        """Of the deletes that are not made after all, those that were closed; however often it is told to stop."""
+        closed = [
+            _as_repair(change)
+            for change in self.plan.changes
+            if change.action is Action.DELETE and change.identity in self.out and change.identity in self.prepared
+        ]
+        steps = [*target.topic_steps(closed, self.target), *target.subscription_steps(closed, self.target)]
+        provision.run(self.stores.redis, self.stores.keys, steps, lambda _: True)
+
+    def commit(self, done: Collection[Change], author: Author) -> int | None:
+        """Makes what is ``done`` known, and returns the catalog's new revision; ``None`` when nothing is."""
+        failed = [change for change in self.plan.changes if self._outcome(change) in (Outcome.FAILED, Outcome.LEFT_OUT)]
+        not_done = sum(left.outcome is Outcome.NOT_DONE for left in self.out.values())
+        revision = None
+        self.oversight.advanced(Progress(Stage.COMMITTING, 0, len(done), None))
+        with translated():
+            if done:
+                told = [(change, self.out[change.identity].message) for change in failed]
+                batch = Batch(done, told, not_done, self.target.placement.uids, self.plan.revision)
+                revision = commit(self.stores.database, batch, author)
+            note_moved(self.stores.database, self.plan.moved)
+        return revision
+
+    def remove(self, done: Collection[Change]) -> Iterator[Result]:
+        """Destroys what was deleted, and answers what is still there."""
+        steps = list(target.remove_steps(done, self.plan.leftovers, self.target))
+        outcomes = self.call(Stage.REMOVING, steps)
+        stopped = ["stopped before it was"] * (len(steps) - len(outcomes))
+        for step, error in zip(steps, [*outcomes, *stopped], strict=True):
+            if error is not None:
+                message = f"deleted, but not yet from Redis: {error}"
+                yield Result(step.owner, Action.DELETE, Outcome.FAILED, message)
+
+    def left(self, *outcomes: Outcome) -> tuple[Result, ...]:
+        """What is left out, and comes to one of ``outcomes``."""
+        return tuple(
+            Result(change.identity, change.action, left.outcome, left.message)
+            for change in self.plan.changes
+            if (left := self.out.get(change.identity)) is not None and left.outcome in outcomes
+        )
+
+    def _outcome(self, change: Change) -> Outcome:
+        left = self.out.get(change.identity)
+        return Outcome.DONE if left is None else left.outcome
+
+    def _take_out(self, step: Step, left: _Left) -> None:
+        self.out.setdefault(step.owner, left)
+        self.unsettled.add(step.bucket)
 
     def _leave_out_dependents(self) -> None:
-        if self.out:
-            for identity, left in dependents(self.plan.changes, self.out, self.observed).items():
-                self.out[identity] = f"left out: {left.message}"
+        """What depends on something that failed, and then what depends on something that it was stopped before."""
+        failed = {identity for identity, left in self.out.items() if left.outcome is not Outcome.NOT_DONE}
+        for outcome, out in ((Outcome.LEFT_OUT, failed), (Outcome.NOT_DONE, self.out)):
+            if out:
+                for identity, found in dependents(self.plan.changes, out, self.observed).items():
+                    self.out.setdefault(identity, _Left(outcome, f"left out: {found.message}"))
 
 
-def apply(
-    plan: Plan, observed: Observed, stores: Stores, author: Author, progress: Progress = lambda _: None
-) -> Report:
+def apply(plan: Plan, observed: Observed, stores: Stores, author: Author, oversight: Oversight = UNATTENDED) -> Report:
     """Makes the changes of ``plan``, which was made against ``observed``. Whoever calls holds the sources' locks.
 
-    Raises ``BrokerNotAvailable`` when a store goes away, and ``Conflict`` when the catalog moved on; the next run
-    converges from wherever this one stopped.
+    Raises ``BrokerNotAvailable`` when a store goes away, and ``Conflict`` when the catalog moved on, or the lock was
+    taken away; the next run converges from wherever this one stopped.
     """
-    run = _Run(plan, observed, stores, target_of(plan.changes, observed, lambda: str(uuid4())), progress)
-    run.steps(target.topic_steps)
-    run.steps(target.subscription_steps)
-    run.steps(lambda changes, aim: _settled(target.bucket_steps(changes, aim), run.unsettled))
-    run.steps(target.close_steps)
-    run.keep_what_filled_up()
-    done = run.remaining()
-    failed = [(change, run.out[change.identity]) for change in plan.changes if change.identity in run.out]
-    revision = None
-    with translated():
-        if done:
-            batch = Batch(done, failed, run.target.placement.uids, plan.revision)
-            revision = commit(stores.database, batch, author)
-        note_moved(stores.database, plan.moved)
-    failures = [Failure(change.identity, change.action, message) for change, message in failed]
-    failures.extend(_destroy(run, done))
-    return Report(revision, done, tuple(failures))
+    run = _Run(plan, observed, stores, target_of(plan.changes, observed, lambda: str(uuid4())), oversight)
+    with oversight.under_way():
+        run.steps(Stage.PREPARING, target.topic_steps)
+        run.steps(Stage.PREPARING, target.subscription_steps)
+        run.steps(Stage.PREPARING, lambda changes, aim: _settled(target.bucket_steps(changes, aim), run.unsettled))
+        run.steps(Stage.CLOSING, target.close_steps)
+        run.keep_what_filled_up()
+        done = run.remaining()
+        revision = run.commit(done, author)
+        remains = tuple(run.remove(done))
+    failed = (*run.left(Outcome.FAILED, Outcome.LEFT_OUT), *remains)
+    return Report(revision, done, failed, run.left(Outcome.NOT_DONE))
 
 
 def _as_repair(delete: Change) -> Change:
@@ -158,11 +258,3 @@ def _as_repair(delete: Change) -> Change:
 def _settled(steps: Iterable[Step], unsettled: Collection[int]) -> Iterable[Step]:
     """A bucket opens for publishing when all in it is prepared: else messages would pass a subscription by."""
     return (step for step in steps if step.bucket not in unsettled)
-
-
-def _destroy(run: _Run, done: Collection[Change]) -> Iterable[Failure]:
-    steps = list(target.remove_steps(done, run.plan.leftovers, run.target))
-    outcomes = provision.run(run.stores.redis, run.stores.keys, steps, run.progress)
-    for step, error in zip(steps, outcomes, strict=True):
-        if error is not None:
-            yield Failure(step.owner, Action.DELETE, f"deleted, but not yet from Redis: {error}")

@@ -44,7 +44,9 @@ class Watch:
     _rung: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Looks, and waits for the next reason to look. A look under way when ``stop`` is called is finished."""
+        """Looks, and waits for the next reason to look. An apply under way when ``stop`` is called ends between
+        changes."""
+        self.upkeep.is_stopped = self._stop.is_set
         threads = [
             threading.Thread(target=self._follow_files, name="files", daemon=True),
             threading.Thread(target=self._follow_bell, name="bell", daemon=True),

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from mqops.errors import ConfigurationError, Refused
 from mqops.model import Identity, SourceSpec
@@ -19,6 +20,7 @@ from reconciler.manifests import authority
 from reconciler.manifests.check import Checked, check, check_file
 from reconciler.manifests.earlier import Earlier
 from reconciler.manifests.problem import Problem
+from reconciler.oversight import UNATTENDED, Oversight
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
@@ -30,7 +32,6 @@ from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe
-from reconciler.stores.provision import Progress
 from reconciler.stores.sources import SourceState
 
 LOCK_TIMEOUT_SECONDS = 10.0
@@ -85,15 +86,25 @@ class Planned:
     """Sources that are reconciled from these manifests for the first time: an apply notes it, and ends their pins."""
 
 
+class HasPlan(Protocol):
+    """What was found to be done, from manifests or from an earlier revision."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+
+Found = TypeVar("Found", bound=HasPlan)
+
+
 @dataclass(frozen=True, slots=True)
-class Execution:
-    """How a plan is carried out."""
+class Execution(Generic[Found]):
+    """How what was found is carried out."""
 
     author: Author
-    select: Callable[[Planned], Plan] = lambda planned: planned.plan
+    select: Callable[[Found], Plan] = lambda found: found.plan
     """What to do of it: by default all that it does not refuse."""
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
-    progress: Progress = lambda _: None
+    oversight: Oversight = UNATTENDED
 
 
 def author_of(trigger: str) -> Author:
@@ -183,7 +194,7 @@ def _plan(
     return found, kept.held_back
 
 
-def apply_manifests(request: Request, stores: Stores, execution: Execution) -> tuple[Planned, Report]:
+def apply_manifests(request: Request, stores: Stores, execution: Execution[Planned]) -> tuple[Planned, Report]:
     """Applies the request's manifests: plans under the sources' locks and does what ``execution`` selects, which is
     the plan that is returned.
 
@@ -200,7 +211,7 @@ def apply_manifests(request: Request, stores: Stores, execution: Execution) -> t
         if planned.renewed:
             renewed = {name: request.checked.contents[name] for name in sorted(planned.renewed)}
             sources.note_reconciled(stores.database, renewed, request.checked.commit)
-        report = apply(selected, planned.observed, stores, author, execution.progress)
+        report = apply(selected, planned.observed, stores, author, execution.oversight)
         return replace(planned, plan=selected), report
 
 

@@ -4,7 +4,7 @@ The sources are pinned to the revision before anything is changed, so that no re
 the same rollback run again finishes it.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from mqops.errors import ConfigurationError, Refused
@@ -12,14 +12,13 @@ from mqops.model import Identity, SourceSpec
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, establish, require_same_installation
+from reconciler.pipeline import Execution, establish, require_same_installation
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import grounded
 from reconciler.planning.plan import Plan, plan
 from reconciler.state import NO_SOURCES, Applied, Observed, Resource
 from reconciler.stores import Stores, lock, revisions, sources
 from reconciler.stores.cost import read_costs
-from reconciler.stores.history import Author
 from reconciler.stores.observe import observe
 
 
@@ -73,29 +72,22 @@ def plan_rollback(wanted: Wanted, stores: Stores) -> Rollback:
     return Rollback(replace(wanted, sources=chosen), observed, found)
 
 
-def roll_back(
-    found: Rollback,
-    stores: Stores,
-    author: Author,
-    *,
-    select: Callable[[Rollback], Plan] = lambda planned: planned.plan,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-) -> tuple[Rollback, Report]:
-    """Goes back to where ``found`` does: plans anew under the sources' locks, pins them, and does what ``select`` takes
-    from the plan. When all of it is refused, nothing is pinned.
+def roll_back(found: Rollback, stores: Stores, execution: Execution[Rollback]) -> tuple[Rollback, Report]:
+    """Goes back to where ``found`` does: plans anew under the sources' locks, pins them, and does what
+    ``execution`` selects. When all of it is refused, nothing is pinned.
 
     Raises like ``plan_rollback``; and ``Conflict`` when an apply holds a lock for too long.
     """
     wanted = found.wanted
     require_same_installation(wanted.settings, stores)
-    author = replace(author, note=f"to revision {wanted.revision}")
-    with lock.hold(stores.database, wanted.sources, author, lock_timeout_seconds):
+    author = replace(execution.author, note=f"to revision {wanted.revision}")
+    with lock.hold(stores.database, wanted.sources, author, execution.lock_timeout_seconds):
         planned = plan_rollback(wanted, stores)
-        selected = select(planned)
+        selected = execution.select(planned)
         establish(stores, wanted.settings)
         if planned.is_going:
             sources.pin(stores.database, wanted.sources, author.actor, wanted.revision)
-        return planned, apply(selected, planned.observed, stores, author)
+        return planned, apply(selected, planned.observed, stores, author, execution.oversight)
 
 
 def _chosen(revision: int, names: Collection[str], past: Collection[Resource]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mqops.settings import Settings
 from reconciler.apply import DONE, Report
 from reconciler.manifests.check import Checked
 from reconciler.manifests.earlier import Earlier
+from reconciler.oversight import Unattended
 from reconciler.pipeline import (
     Execution,
     ManifestsRejected,
@@ -63,6 +64,8 @@ class Upkeep:
     settings: Settings
     open_stores: OpenStores
     say: Say
+    is_stopped: Callable[[], bool] = lambda: False
+    """Whether an apply shall end between changes, and leave the rest to the next run."""
     _earlier: Earlier = field(default_factory=Earlier)
     """What the manifests came to when they were last read: only what has changed is worked out anew."""
     _seen: Fingerprint | None = None
@@ -141,7 +144,9 @@ class Upkeep:
             return True
         is_repair = bool(done.changes) and all(change.action is Action.REPAIR for change in done.changes)
         author = author_of("repair" if is_repair else "watch")
-        _, report = apply_manifests(request, stores, Execution(author, self._selected))
+        _, report = apply_manifests(
+            request, stores, Execution(author, self._selected, oversight=_Stoppable(self.is_stopped))
+        )
         return self._tell_report(report)
 
     def _select(self, planned: Planned) -> tuple[Plan, tuple[Change, ...]]:
@@ -158,10 +163,14 @@ class Upkeep:
             if len(report.done) > _NAMED:
                 self.say(f"and {len(report.done) - _NAMED} more")
             self.say(report.summary)
-        if not report.failed:
+        if report.is_complete:
             self._told.pop("failures", None)
             self._is_declared_anew = False
             return True
+        if report.not_done:
+            self.say(f"stopped: {len(report.not_done)} changes are not done, and left to the next run")
+        if not report.failed:
+            return False
         lines = [f"cannot {failure.action.verb} {failure.identity}: {failure.message}" for failure in report.failed]
         self._tell("failures", f"{len(lines)} failed and will be tried again", *lines)
         return False
@@ -209,6 +218,16 @@ class Upkeep:
             self._told[about] = lines
             for line in lines:
                 self.say(line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stoppable(Unattended):
+    """Nobody looks on, but it may be stopped."""
+
+    asks: Callable[[], bool]
+
+    def is_stopped(self) -> bool:
+        return self.asks()
 
 
 def fingerprint(directory: Path) -> Fingerprint:

@@ -150,6 +150,8 @@ def _result_text(revision: "Revision") -> str:
     return "; ".join(filter(None, (counts, revision.author.note))) or _ACTS.get(revision.author.trigger, "no changes")
 
 
+_COUNTS = {"failed": "failed", "stopped": "not_done"}
+"""What a revision came to that is not done → what counts it."""
 _ACTS = {"suspend": "suspended", "resume": "resumed"}
 
 
@@ -164,7 +166,7 @@ def _revision_json(revision: "Revision") -> dict[str, Any]:
         "note": revision.author.note or None,
         "sources": list(revision.sources),
         "summary": dict(revision.summary),
-        "result": "failed" if revision.summary.get("failed") else "done",
+        "result": next((word for word in ("failed", "stopped") if revision.summary.get(_COUNTS[word])), "done"),
     }
 
 

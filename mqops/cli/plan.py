@@ -32,6 +32,7 @@ from mqops.cli.asked import (
 from mqops.cli.exit_codes import ERROR, PENDING, REFUSED
 from mqops.cli.plan_file import read_plan, write_plan
 from mqops.cli.plan_shown import show, tell, tell_holds
+from mqops.cli.under_way import UnderWay
 from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 
@@ -128,8 +129,10 @@ def apply(
 
     With a saved plan, exactly that is done, or nothing when what it was made from has moved.
 
-    Exit code 1 when a change failed, 3 when one is refused, a source is held, or the saved plan is stale; other changes
-    are made all the same.
+    Ctrl-C stops it between changes: what is done by then stays, the next apply does the rest. A second one aborts.
+
+    Exit code 1 when a change failed or was not done, 3 when one is refused, a source is held, or the saved plan is
+    stale; other changes are made all the same.
     """
     timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
     if output == "json" and not auto_approve:
@@ -175,11 +178,11 @@ def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
                 approve(found, status, lambda: show(found, asked.shown_directory, "text", planned.holds))
                 select = exactly(found, select)
             status.update("applying")
-            execution = Execution(author_of("apply"), select, manner.lock_timeout_seconds)
+            execution = Execution(author_of("apply"), select, manner.lock_timeout_seconds, UnderWay(status))
             planned, report = apply_manifests(request, stores, execution)
     tell(report, planned.plan, manner.output, planned.holds)
     tell_holds(planned)
-    if report.failed:
+    if not report.is_complete:
         raise typer.Exit(ERROR)
     if planned.plan.refused or planned.holds:
         raise typer.Exit(REFUSED)

@@ -10,10 +10,13 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.apply import Report
+    from reconciler.apply import Report, Result
     from reconciler.pipeline import Planned
     from reconciler.planning.holds import Hold
     from reconciler.planning.plan import Plan
+
+_MOST_SHOWN = 100
+"""The plan itself shows all of them; what came of the others is told in numbers, and by `mqops history show`."""
 
 STYLES = {
     "create": "green",
@@ -58,13 +61,43 @@ def tell(report: "Report", found: "Plan", output: Literal["text", "json"], holds
 
         failed = [{"resource": str(it.identity), "action": it.action, "message": it.message} for it in report.failed]
         held = [{"source": hold.source, "message": str(hold)} for hold in holds]
-        answer = {"revision": report.revision, "failed": failed, "held": held, "plan": as_json(found)}
+        answer = {
+            "revision": report.revision,
+            "results": [_result_json(result) for result in report.results],
+            "failed": failed,
+            "held": held,
+            "plan": as_json(found),
+        }
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         return
-    for failure in report.failed:
-        typer.echo(f"failed to {failure.action.verb} {failure.identity}: {failure.message}", err=True)
-    if report.revision is not None or report.failed:
+    _print_results(report)
+    if report.revision is not None or not report.is_complete:
         typer.echo(report.summary)
+    if report.not_done:
+        typer.echo("Stopped: apply again to do the rest.", err=True)
+
+
+def _result_json(result: "Result") -> dict[str, str | None]:
+    kind, tenant, name = result.identity
+    told = {"action": result.action.value, "outcome": result.outcome.value, "message": result.message or None}
+    return {"kind": kind, "tenant": tenant, "name": name, **told}
+
+
+def _print_results(report: "Report") -> None:
+    """What was done on standard output, a line a change up to a number that a person may read; what was not on standard
+    error, all of it but what was only stopped before."""
+    from reconciler.apply import DONE
+
+    for change in report.done[:_MOST_SHOWN]:
+        typer.echo(f"{DONE[change.action]} {change.identity}")
+    if len(report.done) > _MOST_SHOWN:
+        typer.echo(f"and {len(report.done) - _MOST_SHOWN:,} more")
+    for result in report.failed:
+        typer.echo(f"failed to {result.action.verb} {result.identity}: {result.message}", err=True)
+    for result in report.not_done[:_MOST_SHOWN]:
+        typer.echo(f"did not {result.action.verb} {result.identity}: {result.message}", err=True)
+    if len(report.not_done) > _MOST_SHOWN:
+        typer.echo(f"nor {len(report.not_done) - _MOST_SHOWN:,} more", err=True)
 
 
 def tell_holds(planned: "Planned") -> None:

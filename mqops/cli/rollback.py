@@ -17,6 +17,7 @@ from mqops.cli.asked import (
 from mqops.cli.exit_codes import ERROR, REFUSED
 from mqops.cli.plan import approve, seconds_of, working
 from mqops.cli.plan_shown import show, tell
+from mqops.cli.under_way import UnderWay
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def rollback(
     when one is refused, or a source is suspended.
     """
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import author_of, require_same
+    from reconciler.pipeline import Execution, author_of, require_same
     from reconciler.rollback import Wanted, plan_rollback, roll_back
 
     timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
@@ -74,12 +75,12 @@ def rollback(
             return planned.plan
 
         status.update("applying")
-        author = author_of("rollback")
-        planned, report = roll_back(found, stores, author, select=select, lock_timeout_seconds=timeout_seconds)
+        execution = Execution(author_of("rollback"), select, timeout_seconds, UnderWay(status))
+        planned, report = roll_back(found, stores, execution)
     tell(report, planned.plan, output)
     if output == "text" and planned.is_going:
         typer.echo(_pinned_text(planned))
-    if report.failed:
+    if not report.is_complete:
         raise typer.Exit(ERROR)
     if planned.plan.refused:
         raise typer.Exit(REFUSED)

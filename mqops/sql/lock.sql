@@ -21,3 +21,6 @@ SELECT set_config('application_name', %(name)s, false)
 
 -- name: introduced
 SELECT current_setting('application_name')
+
+-- name: ping
+SELECT 1

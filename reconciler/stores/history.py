@@ -46,21 +46,31 @@ class Entry:
     """Why it failed; ``None`` when it was applied."""
 
 
-def record(
-    connection: Connection[Any],
-    revision: int,
-    author: Author,
-    done: Collection[Change],
-    failed: Collection[tuple[Change, str]],
-    uids: Mapping[Identity, str],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one apply writes."""
+
+    done: Collection[Change]
+    """What Redis is ready for."""
+    failed: Collection[tuple[Change, str]]
+    """What failed and was left out, and why: for the history alone."""
+    not_done: int
+    """How many changes it was stopped before."""
+    uids: Mapping[Identity, str]
+    """Of all that the changes name, parents included."""
+    revision: int
+    """The catalog's that the changes were found against."""
+
+
+def record(connection: Connection[Any], revision: int, author: Author, batch: Batch) -> None:
     """Writes a revision down, within the caller's transaction."""
     sql = queries("history")
-    summary = dict(Counter(change.action.value for change in done))
-    if failed:
-        summary["failed"] = len(failed)
-    record_revision(connection, revision, author, summary, _touched([*done, *(change for change, _ in failed)]))
-    records = list(_records(done, failed, uids))
+    counts = {**Counter(change.action.value for change in batch.done), "failed": len(batch.failed)}
+    counts["not_done"] = batch.not_done
+    summary = {what: number for what, number in counts.items() if number}
+    touched = _touched([*batch.done, *(change for change, _ in batch.failed)])
+    record_revision(connection, revision, author, summary, touched)
+    records = list(_records(batch))
     for start in range(0, len(records), _RECORDS_AT_ONCE):
         chunk = json.dumps(records[start : start + _RECORDS_AT_ONCE], ensure_ascii=False)
         connection.execute(sql["record_changes"], {"revision": revision, "changes": chunk})
@@ -106,10 +116,9 @@ def changes_of(connection: Connection[Any], identity: Identity, limit: int) -> l
     ]
 
 
-def _records(
-    done: Collection[Change], failed: Collection[tuple[Change, str]], uids: Mapping[Identity, str]
-) -> Iterator[dict[str, Any]]:
-    outcomes = [*((change, None) for change in done), *failed]
+def _records(batch: Batch) -> Iterator[dict[str, Any]]:
+    uids = batch.uids
+    outcomes = [*((change, None) for change in batch.done), *batch.failed]
     for sequence, (change, error) in enumerate(outcomes):
         before, parent = change.before, change.resource.implied_by
         yield {

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 
 from mqops.errors import BrokerNotAvailable, Conflict
@@ -21,6 +22,10 @@ from reconciler.stores.history import Author
 _POLL_SECONDS = 0.1
 _NAME_BYTES = 63
 """What PostgreSQL keeps of an application_name."""
+_TAKEN_AWAY = (
+    "PostgreSQL ended this session, and its locks with it: `mqops force-unlock` took them away, or the server was "
+    "stopped. Nothing more was done; run it again"
+)
 
 
 @contextmanager
@@ -29,7 +34,8 @@ def hold(
 ) -> Iterator[None]:
     """Holds the locks of ``sources``, waiting up to ``timeout_seconds`` in all.
 
-    Raises ``Conflict`` naming who holds one since when, and ``BrokerNotAvailable`` when the database goes away.
+    Raises ``Conflict`` naming who holds one since when, and when the session is ended from outside, by which the locks
+    are lost; and ``BrokerNotAvailable`` when the database goes away.
     """
     sql = queries("lock")
     deadline = time.monotonic() + timeout_seconds
@@ -43,6 +49,10 @@ def hold(
             _acquire(connection, source, deadline, timeout_seconds)
             held.append(source)
         yield
+    except BrokerNotAvailable as error:
+        if isinstance(error.__cause__, psycopg.errors.AdminShutdown):
+            raise Conflict(_TAKEN_AWAY) from error
+        raise
     finally:
         # With the database away the session, and with it the lock, is gone already.
         if not connection.closed:
@@ -50,6 +60,12 @@ def hold(
                 for source in held:
                     connection.execute(sql["release"], {"source": source})
                 connection.execute(sql["introduce"], {"name": former})
+
+
+def require_session(connection: Connection[Any]) -> None:
+    """That the session is still there, and with it the locks that it holds. Raises ``BrokerNotAvailable``."""
+    with translated():
+        connection.execute(queries("lock")["ping"])
 
 
 def _acquire(connection: Connection[Any], source: str, deadline: float, timeout_seconds: float) -> None:

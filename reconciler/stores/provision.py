@@ -15,23 +15,25 @@ _CALLS_AT_ONCE = 500
 
 _PACKAGE = "reconciler.scripts"
 
-Progress = Callable[[int], None]
-"""Told how many more calls are done."""
+GoesOn = Callable[[int], bool]
+"""Told how many calls are made, before each round trip; whether there shall be another."""
 
 
-def run(redis: "Redis", keys: Keyspace, steps: Sequence[Step], progress: Progress) -> list[str | None]:
-    """Makes every call, in their order, and says of each why it failed, or ``None``. All are safe to repeat.
+def run(redis: "Redis", keys: Keyspace, steps: Sequence[Step], goes_on: GoesOn) -> list[str | None]:
+    """Makes every call, in their order, and says of each why it failed, or ``None``. All are safe to repeat. When
+    ``goes_on`` ends it, the rest is not made: there are fewer answers then.
 
     Raises ``BrokerNotAvailable`` when the server goes away: any number of the calls may then have been made.
     """
     outcomes: list[str | None] = []
-    with translated():
-        for start in range(0, len(steps), _CALLS_AT_ONCE):
-            chunk = steps[start : start + _CALLS_AT_ONCE]
+    for start in range(0, len(steps), _CALLS_AT_ONCE):
+        if not goes_on(start):
+            break
+        chunk = steps[start : start + _CALLS_AT_ONCE]
+        with translated():
             outcomes.extend(
                 _outcome(answer, step) for answer, step in zip(_call(redis, keys, chunk), chunk, strict=True)
             )
-            progress(len(chunk))
     return outcomes
 
 

@@ -30,7 +30,8 @@ class Revision:
     sources: tuple[str, ...]
     """Those with something changed or failed in it, or the one that was acted on."""
     summary: Mapping[str, int]
-    """Number of changes by action; ``failed`` of those that failed."""
+    """Number of changes by action; ``failed`` of those that failed, ``not_done`` of those that the apply was
+    stopped before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from mqops.sql import queries
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Moved
 from reconciler.state import Applied, Lost, Origin, Resource, Suspended
-from reconciler.stores.history import Author, record
+from reconciler.stores.history import Author, Batch, record
 
 _ROWS_AT_ONCE = 5_000
 
@@ -126,20 +126,6 @@ def _decoded(text: str) -> dict[str, str]:
     return {} if text == "{}" else msgspec.json.decode(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one apply writes."""
-
-    done: Collection[Change]
-    """What Redis is ready for."""
-    failed: Collection[tuple[Change, str]]
-    """What is left out, and why: for the history alone."""
-    uids: Mapping[Identity, str]
-    """Of all that the changes name, parents included."""
-    revision: int
-    """The catalog's that the changes were found against."""
-
-
 def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
     """Makes the changes of the catalog, with their history, in one transaction, and returns its new revision.
 
@@ -162,7 +148,7 @@ def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             chunk = json.dumps(rows[start : start + _ROWS_AT_ONCE], ensure_ascii=False)
             connection.execute(sql["write"], {"revision": revision, "rows": chunk})
-        record(connection, revision, author, batch.done, batch.failed, batch.uids)
+        record(connection, revision, author, batch)
     return int(revision)
 
 

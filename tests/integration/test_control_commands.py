@@ -18,7 +18,15 @@ def test_plan_and_apply_from_first_to_last(shell: Shell) -> None:
     assert "  + create Topic acme/orders  manifests/acme.yaml:6\n" in pending.stdout
     assert pending.stdout.endswith("Plan: 5 to create, 0 to update, 0 to delete, 0 to repair.\n")
     applied = shell.succeed("apply", "--auto-approve")
-    assert applied == f"{pending.stdout}Applied revision 1: 5 created.\n"
+    names = (
+        "Tenant acme",
+        "Topic acme/jobs.deadletter",
+        "Topic acme/orders",
+        "Queue acme/jobs",
+        "Subscription acme/jobs",
+    )
+    made = "".join(f"created {name}\n" for name in names)
+    assert applied == f"{pending.stdout}{made}Applied revision 1: 5 created.\n"
     assert shell.succeed("plan", "--detailed-exitcode") == "No changes. What is applied matches the manifests.\n"
     assert shell.succeed("apply") == "No changes. What is applied matches the manifests.\n"
 
@@ -27,6 +35,8 @@ def test_plan_and_apply_from_first_to_last(shell: Shell) -> None:
     assert found["resource_changes"][0]["fields"] == [{"path": "spec.partitions", "before": 2, "after": 3}]
     answer = json.loads(shell.succeed("apply", "--auto-approve", "-o", "json"))
     assert (answer["revision"], answer["failed"]) == (2, [])
+    one = {"kind": "Topic", "tenant": "acme", "name": "orders", "action": "update", "outcome": "done", "message": None}
+    assert answer["results"] == [one]
 
     shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1") + _topic("more"))
     refused = shell.run("apply", "--auto-approve")
@@ -51,7 +61,7 @@ def test_a_tree_that_is_divided_among_sources_is_taken_over_from_the_one_it_was(
     assert "belongs to source 'default'" in refused.stdout
     assert "pass --take-over default" in refused.stdout
     taken = shell.succeed("apply", "--auto-approve", "--take-over", "default")
-    assert taken.endswith("Applied revision 2: 1 created, 5 updated.\n")
+    assert taken.endswith("Applied revision 2: 1 created, 5 handed over.\n")
     assert shell.succeed("plan", "--detailed-exitcode") == "No changes. What is applied matches the manifests.\n"
 
 
