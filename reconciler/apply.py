@@ -178,7 +178,9 @@ class _Run:
             if change.action is Action.DELETE and change.identity in self.out and change.identity in self.prepared
         ]
         steps = [*target.topic_steps(closed, self.target), *target.subscription_steps(closed, self.target)]
-        provision.run(self.stores.redis, self.stores.keys, steps, lambda _: True)
+        if steps:
+            lock.require_session(self.stores.database)
+            provision.run(self.stores.redis, self.stores.keys, steps, lambda _: True)
 
     def commit(self, done: Collection[Change], author: Author) -> int | None:
         """Makes what is ``done`` known, and returns the catalog's new revision; ``None`` when nothing is."""

@@ -211,11 +211,16 @@ def approve(found: "Plan", working: Status, show: Callable[[], None]) -> None:
     working.stop()
     show()
     if not found.is_empty:
-        if not sys.stdin.isatty():
-            raise ConfigurationError("nobody is there to approve the plan: pass --auto-approve")
-        if typer.prompt("Apply this? Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
-            raise ConfigurationError("not approved, nothing was changed")
+        require_yes("Apply this?", "the plan")
     working.start()
+
+
+def require_yes(question: str, what: str) -> None:
+    """Asks. Raises ``ConfigurationError`` for any answer but yes, and when nobody is there to approve ``what``."""
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"nobody is there to approve {what}: pass --auto-approve")
+    if typer.prompt(f"{question} Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
+        raise ConfigurationError("not approved, nothing was changed")
 
 
 def _showing(select: "Select", working: Status, asked: Asked, output: Literal["text", "json"]) -> "Select":
