@@ -115,23 +115,28 @@ class Asked:
         place: PlaceDocument = {"installation": installation, "environment": settings.environment}
         return Basis(planned.request.checked, planned.observed, place, None if commit is None else commit.head)
 
-    def _checked(self, settings: "Settings") -> "Checked":
+    def given(self) -> tuple[Path, bytes]:
+        """The one file, or what stands for it, and what it holds. Raises ``ConfigurationError``."""
         from reconciler.manifests.load import MAX_FILE_BYTES
+
+        if self.file == _STDIN:
+            return Path("stdin"), sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        path = Path(str(self.file))
+        try:
+            with path.open("rb") as opened:
+                return path, opened.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+
+    def _checked(self, settings: "Settings") -> "Checked":
         from reconciler.pipeline import check_given, check_manifests
         from reconciler.provenance import read_commit
 
         if self.directory is not None:
             return check_manifests(self.directory, settings)
-        if self.file == _STDIN:
-            return check_given(Path("stdin"), sys.stdin.buffer.read(MAX_FILE_BYTES + 1), settings)
         path = Path(str(self.file))
-        commit = read_commit(path.parent, path.name)
-        try:
-            with path.open("rb") as opened:
-                data = opened.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-        return replace(check_given(path, data, settings), commit=commit)
+        commit = None if self.file == _STDIN else read_commit(path.parent, path.name)
+        return replace(check_given(*self.given(), settings), commit=commit)
 
 
 def asked_for(

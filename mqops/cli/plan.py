@@ -81,8 +81,19 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change.")
     ] = False,
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="URL", help="Have this server plan; no store is needed here.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--source", help="With --server: whose manifests these are.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="With --server: act in this tenant.")] = None,
+    credential_file: Annotated[
+        Path | None,
+        typer.Option("--credential-file", metavar="FILE", help="With --server: has the key. Else MQOPS_CREDENTIAL."),
+    ] = None,
 ) -> None:
     """Show what applying the manifests would change; change nothing.
+
+    With --server, a server plans what it is sent, as whom the credential says: a tenant's sees its own.
 
     Exit code 1 when the manifests have problems, 3 when a change is refused.
     """
@@ -94,6 +105,21 @@ def plan(
     scope = scope_for(target, selector, refresh_only=refresh_only)
     allowed = allowances_for(allow_data_loss, allow_mass_delete, unprotect, adopt)
     asked = asked_for(directory, file, scope, take_over, allowed)
+    if server is not None:
+        from mqops.cli.plan_sent import Elsewhere, plan_elsewhere
+
+        if out is not None:
+            raise ConfigurationError(
+                "a server's plan cannot be saved: what it was made from is not here to be compared when it is applied. "
+                "Leave out --out, or plan with DATABASE_URL and REDIS_URL"
+            )
+        with working("planning"):
+            sent = plan_elsewhere(asked, Elsewhere(server, source, tenant, credential_file), output)
+        sent.show(output)
+        _finish(is_refused=sent.is_refused, is_pending=detailed_exitcode and not sent.is_empty)
+        return
+    if source is not None or tenant is not None or credential_file is not None:
+        raise ConfigurationError("--source, --tenant and --credential-file say what to ask a server: add --server URL")
     settings = current_settings()
     with working("planning"):
         request = asked.request(settings)
@@ -104,9 +130,13 @@ def plan(
         write_plan(out, saved.write(found, asked.basis(planned), asked.document()))
     show(found, asked.shown_directory, output, planned.holds)
     tell_holds(planned)
-    if found.refused:
+    _finish(is_refused=bool(found.refused), is_pending=detailed_exitcode and not found.is_empty)
+
+
+def _finish(*, is_refused: bool, is_pending: bool) -> None:
+    if is_refused:
         raise typer.Exit(REFUSED)
-    if detailed_exitcode and not found.is_empty:
+    if is_pending:
         raise typer.Exit(PENDING)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from reconciler.apply import Report, Result
     from reconciler.pipeline import Planned
@@ -49,9 +49,14 @@ def show(
     elif output == "markdown":
         typer.echo(markdown(found, directory), nl=False)
     elif not holds or not found.is_empty or found.refused:
-        console = Console(highlight=False)
-        for about, line in text_lines(found, directory):
-            console.print(Text(line, style=STYLES[about]), soft_wrap=True)
+        print_lines(text_lines(found, directory))
+
+
+def print_lines(lines: "Iterable[tuple[str, str]]") -> None:
+    """Prints a plan's lines, each in the colour of what it is about."""
+    console = Console(highlight=False)
+    for about, line in lines:
+        console.print(Text(line, style=STYLES.get(about, "")), soft_wrap=True)
 
 
 def tell(report: "Report", found: "Plan", output: Literal["text", "json"], holds: "Sequence[Hold]" = ()) -> None:
@@ -102,8 +107,13 @@ def _print_results(report: "Report") -> None:
 
 def tell_holds(planned: "Planned") -> None:
     """Prints which sources are held, and how much of their manifests waits for that, beside the output."""
-    for hold in planned.holds:
-        typer.echo(f"error: {hold}", err=True)
-    if planned.held_back:
-        what = "1 resource stays" if planned.held_back == 1 else f"{planned.held_back} resources stay"
+    tell_held(map(str, planned.holds), planned.held_back)
+
+
+def tell_held(messages: "Iterable[str]", held_back: int) -> None:
+    """The same, in words."""
+    for message in messages:
+        typer.echo(f"error: {message}", err=True)
+    if held_back:
+        what = "1 resource stays" if held_back == 1 else f"{held_back} resources stay"
         typer.echo(f"{what} as applied, though declared otherwise", err=True)

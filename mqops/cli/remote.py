@@ -25,7 +25,14 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Refused(MqopsError):
-    """The server's answer was an error; the message has its code and what it said."""
+    """The server's answer was an error; the message has its code and what it said, ``details`` its ``body``."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A credential is for the server that was named."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +43,19 @@ class Remote:
     credential: str | None = field(repr=False)
     tenant: str | None
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> Any:
         """One request's answer. Raises ``BrokerNotAvailable`` when there is none, or 503; ``Refused`` for every other
         error."""
         data = msgspec.json.encode(body) if body is not None else None
         request = urllib.request.Request(f"{self.url}{path}", data, self._headers(), method=method)  # noqa: S310
         try:
-            with self._opener().open(request, timeout=_TIMEOUT_SECONDS) as answer:
+            with self._opener().open(request, timeout=timeout_seconds) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise _refused(error) from error
@@ -69,7 +82,8 @@ class Remote:
     def _opener(self) -> urllib.request.OpenerDirector:
         # A proxy of the environment has no way to this machine's loopback.
         is_near = urlsplit(self.url).hostname in _LOOPBACK
-        return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_near else []))
+        proxies = [urllib.request.ProxyHandler({})] if is_near else []
+        return urllib.request.build_opener(_NoRedirects, *proxies)
 
 
 def find_remote(
@@ -113,6 +127,6 @@ def _refused(error: urllib.error.HTTPError) -> MqopsError:
     kind = BrokerNotAvailable if error.code == http.HTTPStatus.SERVICE_UNAVAILABLE else Refused
     try:
         body = json.loads(error.read())
-        return kind(f"{body['message']} ({body['code']})", retry_after_seconds=body.get("retryAfter"))
+        return kind(f"{body['message']} ({body['code']})", retry_after_seconds=body.get("retryAfter"), body=body)
     except (ValueError, KeyError, TypeError, OSError):
         return kind(f"the server answered {error.code} {error.reason}")

@@ -31,7 +31,8 @@ def credential(tenant: str, role: str) -> str:
 
 
 def _tenant(name: str) -> str:
-    return together(manifest("Tenant", name), credential(name, "planner"), credential(name, "admin"))
+    keys = (credential(name, role) for role in ("planner", "admin", "viewer"))
+    return together(manifest("Tenant", name), *keys)
 
 
 FILES: Mapping[str, str] = {

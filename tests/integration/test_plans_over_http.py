@@ -34,7 +34,7 @@ def test_a_whole_tree_is_planned_as_on_the_command_line(governed: Governed) -> N
     answer = governed.plan("system", edited)
     assert changes(answer) == ["update Topic acme/orders", "create Topic globex/more"]
     [updated, created] = answer.body["plan"]["resource_changes"]
-    assert (updated["file"], updated["line"]) == (ACME, 16)
+    assert (updated["file"], updated["line"]) == (ACME, 21)
     assert updated["fields"] == [{"path": "spec.partitions", "before": 2, "after": 3}]
     assert (created["file"], created["line"], created["managed_by"]) == ("shops/more.yaml", 1, "shops")
     assert changes(governed.plan("system", governed.files)) == []
@@ -136,7 +136,7 @@ def test_one_source_is_planned_beside_what_is_applied_of_the_others(governed: Go
     own = {name: text for name, text in governed.files.items() if name.startswith("shops/")}
     answer = governed.plan("system", own, source="shops")
     assert changes(answer) == []
-    assert answer.body["plan"]["others"] == 4
+    assert answer.body["plan"]["others"] == 5
     fewer = {**own, ACME: without(own[ACME], "Subscription", "billing")}
     assert changes(governed.plan("system", fewer, source="shops")) == [
         "delete Subscription acme/billing",
@@ -275,7 +275,7 @@ def test_guards_count_what_the_tenant_has_alone(governed: Governed, without_glob
 
     found = refusals(governed)
     assert found == refusals(without_globex)
-    assert found[0].startswith("12 of the 22 resources of source 'shops' would be deleted")
+    assert found[0].startswith("12 of the 23 resources of source 'shops' would be deleted")
 
 
 def test_sources_of_others_are_answered_as_if_they_were_not_there(governed: Governed) -> None:
@@ -309,13 +309,13 @@ def test_the_system_sees_what_a_tenant_would_when_it_acts_in_it(governed: Govern
 @pytest.mark.parametrize("show", ["text", "markdown"])
 def test_a_plan_shows_no_digests_of_keys(governed: Governed, show: str) -> None:
     known, other = (hashlib.sha256(key_of("acme", name).encode()).hexdigest() for name in ("planner", "x"))
-    more = governed.files[ACME].replace(known, other) + "---\n" + credential("acme", "viewer")
+    more = governed.files[ACME].replace(known, other) + "---\n" + credential("acme", "consumer")
     answer = governed.plan("acme", {ACME: more}, show=show)
-    assert changes(answer) == ["update Credential acme/planner", "create Credential acme/viewer"]
-    assert answer.body["plan"]["resource_changes"][0]["fields"] == [
+    assert changes(answer) == ["create Credential acme/consumer", "update Credential acme/planner"]
+    assert answer.body["plan"]["resource_changes"][1]["fields"] == [
         {"path": "spec.keys[0].sha256", "before": "(digest)", "after": "(digest)"}
     ]
-    assert "Credential acme/viewer" in str(answer.body[show])
+    assert "Credential acme/consumer" in str(answer.body[show])
     assert re.search("[0-9a-f]{64}", answer.raw.decode()) is None
 
 
@@ -323,7 +323,7 @@ def test_a_plan_is_put_into_words_as_the_command_line_puts_it(governed: Governed
     files = {ACME: governed.files[ACME] + "---\n" + manifest("Topic", "more")}
     answer = governed.plan("acme", files, show="text", directory="tree")
     lines = [(line["about"], line["line"]) for line in answer.body["text"]]
-    assert lines[0] == ("create", "  + create Topic acme/more  tree/shops/acme.yaml:36")
+    assert lines[0] == ("create", "  + create Topic acme/more  tree/shops/acme.yaml:41")
     assert lines[-1] == ("plain", "Plan: 1 to create, 0 to update, 0 to delete, 0 to repair.")
     answer = governed.plan("acme", files, show="markdown", directory="tree")
     assert answer.body["markdown"].startswith("**Plan: 1 to create")
