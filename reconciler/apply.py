@@ -1,12 +1,15 @@
-"""Carries a plan out: Redis made ready, then the catalog, then what was deleted destroyed.
+"""Carries a plan out: Redis made ready, then the catalog, then what went destroyed.
 
-1. Streams, groups and settings on Redis, for all that is created, updated or repaired. What is being deleted is closed,
-   and stays, opened again, when messages have come in that nobody has agreed to lose.
+1. Streams, groups and settings on Redis, for all that is created, updated or repaired; closed, for what takes the place
+   of another. What is to go is closed, and stays, opened again, when messages have come in that nobody has agreed to
+   lose.
 2. One transaction in PostgreSQL: rows and history. From here on the data plane knows.
-3. What was deleted is destroyed on Redis.
+3. What has taken the place of another is opened, even when this was told to stop.
+4. What went is destroyed on Redis.
 
-Killed anywhere, the next run finishes: (1) repeats harmlessly and reuses the uids that Redis tells; a delete that was
-only closed is found as a difference, and one that was only committed as a leftover. A step that fails takes its
+Killed anywhere, the next run finishes: (1) repeats harmlessly and reuses the uids that Redis tells; what was only
+closed to go is found as a difference, and what the catalog does not have (any more, or not yet) and is closed, as a
+leftover. What the catalog has and is still closed is opened by a repair. A step that fails takes its
 resource out, and whatever depends on it; the rest goes on. So it is when whoever looks on stops it: what Redis is ready
 for by then is committed, with its history, and the rest is not done.
 """
@@ -20,11 +23,11 @@ from uuid import uuid4
 from mqops.model import Identity
 from reconciler.oversight import UNATTENDED, Oversight, Progress, Stage
 from reconciler.planning import target
-from reconciler.planning.change import Action, Change
+from reconciler.planning.change import Action, Change, Reason
 from reconciler.planning.dependents import dependents
 from reconciler.planning.plan import Plan
 from reconciler.planning.target import Step, Target, target_of
-from reconciler.state import Observed
+from reconciler.state import Applied, Observed
 from reconciler.stores import Stores, lock, provision, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author, Batch
@@ -38,6 +41,7 @@ DONE = {
     Action.RENAME: "renamed",
     Action.ADOPT: "adopted",
     Action.HANDOVER: "handed over",
+    Action.REPLACE: "replaced",
 }
 """What to say of changes that were made."""
 
@@ -158,12 +162,12 @@ class _Run:
         return provision.run(self.stores.redis, self.stores.keys, steps, goes_on)
 
     def keep_what_filled_up(self) -> None:
-        """Takes out deletes that were harmless when they were planned, and would lose messages by now. What goes is
-        closed already, so nothing more comes in; what stays is opened again."""
-        deletes = [change for change in self.remaining() if change.action is Action.DELETE]
-        costs = read_costs(self.stores, self.observed, [change for change in deletes if change.cost is not None])
-        for change in deletes:
-            cost = costs.get(change.uid or "")
+        """Takes out what was harmless when it was planned, and would lose messages by now. What goes is closed
+        already, so nothing more comes in; what stays is opened again."""
+        going = [change for change in self.remaining() if change.gone is not None]
+        costs = read_costs(self.stores, self.observed, [change for change in going if change.cost is not None])
+        for change in going:
+            cost = None if change.gone is None else costs.get(change.gone.uid)
             if change.cost is not None and cost is not None and cost.unfinished and not change.cost.unfinished:
                 message = f"it held nothing unfinished when the plan was made, and {cost.unfinished} by now: plan again"
                 self.out[change.identity] = _Left(Outcome.FAILED, message)
@@ -171,16 +175,21 @@ class _Run:
         self._open_again()
 
     def _open_again(self) -> None:
-        """Of the deletes that are not made after all, those that were closed; however often it is told to stop."""
+        """Of what does not go after all, that which was closed; however often it is told to stop."""
         closed = [
-            _as_repair(change)
+            _as_repair(change.gone)
             for change in self.plan.changes
-            if change.action is Action.DELETE and change.identity in self.out and change.identity in self.prepared
+            if change.gone is not None and change.identity in self.out and change.identity in self.prepared
         ]
-        steps = [*target.topic_steps(closed, self.target), *target.subscription_steps(closed, self.target)]
+        placement = target_of((), self.target.observed, _never).placement
+        there = Target(self.target.observed, replace(placement, closing=self.target.placement.closing))
+        self._call_all([*target.topic_steps(closed, there), *target.subscription_steps(closed, there)])
+
+    def _call_all(self, steps: Sequence[Step]) -> list[str | None]:
+        """Makes the calls however often this is told to stop."""
         if steps:
             lock.require_session(self.stores.database)
-            provision.run(self.stores.redis, self.stores.keys, steps, lambda _: True)
+        return provision.run(self.stores.redis, self.stores.keys, steps, lambda _: True)
 
     def commit(self, done: Collection[Change], author: Author) -> int | None:
         """Makes what is ``done`` known, and returns the catalog's new revision; ``None`` when nothing is."""
@@ -196,8 +205,23 @@ class _Run:
             note_moved(self.stores.database, self.plan.moved)
         return revision
 
+    def open(self, done: Collection[Change]) -> Iterator[Result]:
+        """Opens what has taken the place of another, and answers what is still closed."""
+        steps = list(target.opening_steps(done, self.target))
+        if steps:
+            self.oversight.advanced(Progress(Stage.OPENING, 0, len(steps), None))
+        for step, error in zip(steps, self._call_all(steps), strict=True):
+            if error is not None:
+                message = f"replaced, but not yet opened on Redis: {error}"
+                yield Result(step.owner, Action.REPLACE, Outcome.FAILED, message)
+
+    def abandon(self) -> None:
+        """Removes what was prepared in vain, for what takes the place of nothing after all."""
+        left_out = [change for change in self.plan.changes if change.identity in self.out]
+        self._call_all(list(target.abandoning_steps(left_out, self.target)))
+
     def remove(self, done: Collection[Change]) -> Iterator[Result]:
-        """Destroys what was deleted, and answers what is still there."""
+        """Destroys what went, and answers what is still there."""
         steps = list(target.remove_steps(done, self.plan.leftovers, self.target))
         outcomes = self.call(Stage.REMOVING, steps)
         stopped = ["stopped before it was"] * (len(steps) - len(outcomes))
@@ -227,7 +251,8 @@ class _Run:
         failed = {identity for identity, left in self.out.items() if left.outcome is not Outcome.NOT_DONE}
         for outcome, out in ((Outcome.LEFT_OUT, failed), (Outcome.NOT_DONE, self.out)):
             if out:
-                for identity, found in dependents(self.plan.changes, out, self.observed).items():
+                every = dependents(self.plan.changes, out, self.observed, is_under_way=True)
+                for identity, found in every.items():
                     self.out.setdefault(identity, _Left(outcome, f"left out: {found.message}"))
 
 
@@ -246,15 +271,20 @@ def apply(plan: Plan, observed: Observed, stores: Stores, author: Author, oversi
         run.keep_what_filled_up()
         done = run.remaining()
         revision = run.commit(done, author)
-        remains = tuple(run.remove(done))
+        still_closed = tuple(run.open(done))
+        run.abandon()
+        remains = (*still_closed, *run.remove(done))
     failed = (*run.left(Outcome.FAILED, Outcome.LEFT_OUT), *remains)
     return Report(revision, done, failed, run.left(Outcome.NOT_DONE))
 
 
-def _as_repair(delete: Change) -> Change:
-    """Of a delete that is not made: what puts back its settings on Redis."""
-    generation = 1 if delete.before is None else delete.before.generation
-    return replace(delete, action=Action.REPAIR, generation=generation)
+def _as_repair(row: Applied) -> Change:
+    """Of what does not go after all: what puts back its settings on Redis."""
+    return Change(Action.REPAIR, Reason.META_DIFFERS, row.resource, row, row.uid, row.generation)
+
+
+def _never() -> str:
+    raise AssertionError("what is there has its uid")
 
 
 def _settled(steps: Iterable[Step], unsettled: Collection[int]) -> Iterable[Step]:

@@ -13,8 +13,10 @@ class Stage(StrEnum):
 
     PREPARING = "preparing"
     CLOSING = "closing"
-    """What is about to be deleted: it takes no messages any more."""
+    """What is about to go: it takes no messages any more."""
     COMMITTING = "committing"
+    OPENING = "opening"
+    """What has taken the place of something else."""
     REMOVING = "removing"
 
 

@@ -22,7 +22,7 @@ from reconciler.manifests.earlier import Earlier
 from reconciler.manifests.problem import Problem
 from reconciler.oversight import UNATTENDED, Oversight
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
-from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired
+from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired, unreplaced
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.provenance import read_commit, read_trees
@@ -189,6 +189,7 @@ def _plan(
     kept = keep(checked.resources, observed, held)
     found = plan(kept.desired, observed, checked.sources, taken, request.scope)
     if held:
+        found = unreplaced(found, observed, held)
         found = grounded(found, kept.desired, observed)
         found = unrepaired(found, {hold.source for hold in holds if isinstance(hold, Suspension)})
     return found, kept.held_back

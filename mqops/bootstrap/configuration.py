@@ -18,6 +18,7 @@ from mqops.errors import (
     NotFound,
     PreconditionFailed,
 )
+from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.edit import Edit, Edited, Invalid, edit
 from reconciler.manifests.problem import Problem
@@ -148,7 +149,7 @@ def _require_done(wish: Wish, edited: Edited) -> None:
     if edited.is_refused:
         # What was asked for comes first: the others are refused because of it.
         found = sorted(edited.plan.refused, key=lambda refusal: refusal.change.identity != wish.identity)
-        refused = [_refusal_json(refusal) for refusal in found]
+        refused = [_refusal_json(refusal, wish.identity) for refusal in found]
         raise ChangeRefused(refused[0]["message"], refused=refused)
     failed = () if edited.report is None else edited.report.failed
     if failed:
@@ -162,9 +163,11 @@ _AS_PARAMETERS = (
 )
 
 
-def _refusal_json(refusal: Refusal) -> dict[str, str]:
-    """With the ways through as a request takes them."""
+def _refusal_json(refusal: Refusal, wanted: Identity) -> dict[str, str]:
+    """With the ways through as a request takes them: it unprotects what it is about, and nothing else."""
     message = refusal.message
+    if refusal.change.identity != wanted:
+        message = re.sub(r"or, to \w+ it, pass --unprotect \S+", 'or apply it as "false" first', message)
     for option, parameter in _AS_PARAMETERS:
         message = re.sub(option, parameter, message)
     return {

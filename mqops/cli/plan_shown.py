@@ -26,6 +26,7 @@ STYLES = {
     "rename": "blue",
     "adopt": "magenta",
     "handover": "magenta",
+    "replace": "red",
     "refused": "bold red",
     "field": "",
     "plain": "",

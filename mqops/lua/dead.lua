@@ -7,7 +7,7 @@ local function dead_letter(lane, id, attempts, dead_id, reason, detail)
     counter = 'dropped'  -- a reader of a dead-letter topic: the dead letter itself stays where it is
   elseif entry then
     local topic = open_topic(lane.dead, 0)
-    if not topic then return false end
+    if not topic or topic.closing then return false end  -- a closed one is about to go with all it holds
     local field = {}
     for i = 1, #entry[2], 2 do field[entry[2][i]] = entry[2][i + 1] end
     local ms, offset = string.match(id, '^(%d+)-(%d+)$')

@@ -10,7 +10,7 @@ from mqops.model.metadata import API_VERSION, Metadata, RenamableMetadata, Stric
 from mqops.model.mutability import ONLY_VALUE, Mutability, Way
 
 _IS_WHAT_IT_IS = Mutability(
-    Way.REPLACE, note="a Topic cannot become a Queue, nor a Queue a Topic, under one name: choose another"
+    Way.REPLACE, note="a Topic and a Queue share their names: one that becomes the other goes with all it holds"
 )
 
 

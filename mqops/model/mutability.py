@@ -1,6 +1,6 @@
 """How a field may change once its resource is applied: an entry beside each field, and what the entries mean.
 
-``refusals`` refuses what is not live here; a test changes every field of every kind and compares the two.
+What is not live here is replaced; a test changes every field of every kind and compares the model with the plan.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Way(StrEnum):
 
 _MEANINGS = {
     Way.LIVE: "applied without an interruption, and known to every process within a second or so",
-    Way.REPLACE: "not in place: it takes another resource, and deleting this one",
+    Way.REPLACE: "not in place: another takes its place, and it goes with all it holds, as far as the guards let it",
     Way.FORBIDDEN: "there is no other value",
 }
 

@@ -28,10 +28,12 @@ FilterExpression = Annotated[str, StringConstraints(min_length=1, max_length=409
 Delay = Annotated[Duration, duration_within("0s", "7d")]
 
 _KEEPS_TOPIC = Mutability(
-    Way.REPLACE, note="declare a subscription with another name, and remove this one when it has nothing left"
+    Way.REPLACE,
+    note="it begins anew in the other topic, where startFrom says; to keep what is unfinished, declare one with "
+    "another name, and remove this one when it has nothing left",
 )
 _KEEPS_START = Mutability(
-    Way.REPLACE, note="it only matters when a subscription is made: declare one with another name"
+    Way.REPLACE, note="it only matters when a subscription is made, so a new one is made: it begins there"
 )
 
 

@@ -19,8 +19,8 @@ MessageSize = Annotated[Size, size_within("1B", "512MiB")]
 _GROWS = Mutability(
     Way.LIVE,
     fewer=Way.REPLACE,
-    note="with more of them, a key may land in another partition than before; fewer would lose what the others hold: "
-    "publish to a new topic",
+    note="with more of them, a key may land in another partition than before; with fewer, it begins anew and empty, "
+    "and so does whoever reads it",
 )
 LIVE_FROM_NOW_ON = Mutability(Way.LIVE, note="messages that are handed out keep the deadline they were given")
 LIVE_BUT_IMPLIED_TOPIC_GOES = Mutability(

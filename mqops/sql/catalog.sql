@@ -23,8 +23,8 @@ WHERE revision > %(known)s
 
 -- name: deleted
 -- What went since then. A uid that came back since is also among the changed.
-SELECT DISTINCT uid::text FROM mq_changes
-WHERE revision > %(known)s AND action = 'delete' AND error IS NULL
+SELECT DISTINCT coalesce(replaced, uid)::text FROM mq_changes
+WHERE revision > %(known)s AND action IN ('delete', 'replace') AND error IS NULL
 
 -- name: count
 SELECT count(*) FROM mq_resources

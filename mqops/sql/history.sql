@@ -7,10 +7,11 @@ VALUES (%(revision)s, %(actor)s, %(trigger)s, %(summary)s::jsonb, %(branch)s, %(
 
 -- name: record_changes
 INSERT INTO mq_changes (revision, sequence, action, uid, kind, tenant, name, managed_by, before, after, error, reason,
-                        implied_by)
-SELECT %(revision)s, sequence, action, uid, kind, tenant, name, managed_by, before, after, error, reason, implied_by
+                        implied_by, replaced)
+SELECT %(revision)s, sequence, action, uid, kind, tenant, name, managed_by, before, after, error, reason, implied_by,
+       replaced
 FROM jsonb_to_recordset(%(changes)s::jsonb) AS c (sequence integer, action text, uid uuid, kind text, tenant text,
-       name text, managed_by text, before jsonb, after jsonb, error text, reason text, implied_by uuid)
+       name text, managed_by text, before jsonb, after jsonb, error text, reason text, implied_by uuid, replaced uuid)
 
 -- name: of_resource
 -- The latest changes of one resource, the latest first: by its uid, which renames do not change; and those of its name
@@ -35,7 +36,7 @@ LIMIT %(limit)s
 -- name: changes
 -- Of one revision, in the order in which they were made.
 SELECT c.action, c.reason, c.uid::text, c.kind, c.tenant, c.name, c.before::text, c.after::text, c.error,
-       parent.kind, parent.tenant, parent.name
+       c.replaced::text, parent.kind, parent.tenant, parent.name
 FROM mq_changes c
 LEFT JOIN LATERAL (
     SELECT p.kind, p.tenant, p.name FROM mq_changes p
@@ -46,11 +47,13 @@ WHERE c.revision = %(revision)s
 ORDER BY c.sequence
 
 -- name: state
--- What the catalog held at a revision: of each resource the last change until then, unless that was its end.
+-- What the catalog held at a revision: of each resource the last change until then, unless that was its end, or
+-- another had taken its place.
 SELECT uid::text, kind, tenant, name, after::text, implied_by::text
 FROM (SELECT DISTINCT ON (uid) uid, kind, tenant, name, action, after, implied_by
       FROM mq_changes
       WHERE revision <= %(revision)s AND error IS NULL
       ORDER BY uid, revision DESC, sequence DESC) AS last
 WHERE action <> 'delete'
+  AND NOT EXISTS (SELECT FROM mq_changes WHERE replaced = last.uid AND revision <= %(revision)s)
 ORDER BY kind, tenant, name

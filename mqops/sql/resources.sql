@@ -31,13 +31,14 @@ WHERE kind = 'Credential' AND tenant <> %(tenant)s
 
 -- name: lost
 -- Of resources without a row, the last thing that the history knows; one whose last change is not a delete was
--- removed by hand. A name that was given away by a rename is not missed.
+-- removed by hand. A name that was given away by a rename is not missed, nor is what another has taken the place of.
 SELECT DISTINCT ON (kind, tenant, name) kind, tenant, name, uid::text,
        coalesce((coalesce(c.after, c.before) ->> 'generation')::bigint, 1), action
 FROM mq_changes c
 JOIN unnest(%(kinds)s::text[], %(tenants)s::text[], %(names)s::text[]) AS missing (kind, tenant, name)
      USING (kind, tenant, name)
 WHERE error IS NULL
+  AND NOT EXISTS (SELECT FROM mq_changes another WHERE another.replaced = c.uid)
   AND NOT EXISTS (
       SELECT FROM mq_changes later
       WHERE later.uid = c.uid AND later.error IS NULL

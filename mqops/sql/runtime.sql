@@ -1,4 +1,4 @@
--- What runs beside the configuration. Only the data plane writes it.
+-- What runs beside the configuration. Only the data plane writes it, but for what goes with what is deleted or replaced.
 
 -- name: overrides
 -- Those in force.
@@ -32,6 +32,12 @@ ORDER BY r.uid
 FOR KEY SHARE OF r SKIP LOCKED
 ON CONFLICT (uid) DO UPDATE
 SET last_consumed_at = greatest(mq_runtime.last_consumed_at, excluded.last_consumed_at)
+
+-- name: hand_on
+-- Of what is replaced, to what takes its place. That has consumed nothing yet.
+UPDATE mq_runtime SET uid = given.taking, last_consumed_at = NULL
+FROM unnest(%(gone)s::uuid[], %(taking)s::uuid[]) AS given (gone, taking)
+WHERE mq_runtime.uid = given.gone
 
 -- name: forget
 DELETE FROM mq_runtime WHERE uid = ANY(%(uids)s::uuid[])

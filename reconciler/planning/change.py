@@ -27,6 +27,8 @@ class Action(StrEnum):
     may change along."""
     HANDOVER = "handover"
     """Another source declares it than before, and gets it with everything under it. Fields may change along."""
+    REPLACE = "replace"
+    """Another takes its place under a new uid, and it goes with all it holds: some of it cannot change in place."""
 
     @property
     def verb(self) -> str:
@@ -49,6 +51,10 @@ class Reason(StrEnum):
     """Declared by another source than before."""
     RENAMED = "renamed"
     """``renamedFrom`` says so, of itself or of what it goes along with."""
+    TOPIC_REPLACED = "topic_replaced"
+    """The topic that a subscription reads is replaced: where it stood means nothing in the new one."""
+    PARENT_REPLACED = "parent_replaced"
+    """What brought it along is replaced. It stays as it is, with all it holds, and belongs to the new one."""
     REMOVED = "removed"
     ROW_MISSING = "row_missing"
     """The history knows it as existing, but its row is gone: it comes back under the same uid."""
@@ -81,14 +87,16 @@ class Change:
     """As it will be; of a delete, as it was."""
     before: Applied | None
     """As the catalog has it; ``None`` for what has no row: a create, a repair of a missing row, an adoption of what
-    only Redis holds."""
+    only Redis holds. Of a replace, what goes: of the other kind, where a topic becomes a queue or a queue a topic."""
     uid: str | None
     """``None`` when it is to be given a new one."""
     generation: int
     """As it will be; it rises with every change of the spec."""
     fields: tuple[FieldChange, ...] = ()
     cost: Cost | None = None
-    """Of a delete: what goes with it, where Redis holds something of it."""
+    """Of what goes: what goes with it, where Redis holds something of it."""
+    forced_by: tuple[str, ...] = ()
+    """The paths of what cannot change in place. Something else than a replace that has any is not made."""
 
     @property
     def identity(self) -> Identity:
@@ -100,6 +108,11 @@ class Change:
         if self.action is not Action.RENAME or self.before is None:
             return None
         return self.before.resource.identity
+
+    @property
+    def gone(self) -> Applied | None:
+        """What goes with all it holds: of a delete and of a replace."""
+        return self.before if self.action in (Action.DELETE, Action.REPLACE) else None
 
     @property
     def origin(self) -> Origin:

@@ -1,11 +1,12 @@
 """The difference between what is desired and what is there, as changes in the order they are to be made. Pure.
 
-Resources are matched by identity, those that are renamed by their former one. Only what the loaded sources own is
-compared or removed: the rest of the catalog is not theirs to judge. Nothing is decided here: whether a change may
-happen is ``refusals``' to say.
+Resources are matched by identity, those that are renamed by their former one; topics and queues share their names. Only
+what the loaded sources own is compared or removed: the rest of the catalog is not theirs to judge. Nothing is decided
+here: whether a change may happen is ``refusals``' to say.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from mqops.model import KINDS, SourceSpec
 from reconciler.planning.change import Action, Change, FieldChange, Reason
@@ -13,6 +14,7 @@ from reconciler.planning.drift import drift_of, live_differences
 from reconciler.planning.fields import field_changes, is_same
 from reconciler.planning.placement import Placement, placement_of
 from reconciler.planning.renames import Renames, moved_references, relative, renames
+from reconciler.planning.replaces import forcing, replaced, under_its_name, with_those_it_concerns
 from reconciler.state import API, REBUILT, Applied, Observed, Resource
 
 
@@ -29,26 +31,36 @@ def diff(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, 
     for identity, resource in wanted.items():
         row = seen.applied.get(identity)
         if row is None:
-            changes.append(_appears(resource, seen, placement))
+            other = under_its_name(identity, seen.applied, wanted)
+            changes.append(_appears(resource, seen, placement) if other is None else _other_kind(other, resource))
             continue
         before = observed.applied[found.former.get(identity, identity)]
         moved = _moved(before.resource, resource, observed, found)
         if identity in found.former:
             fields = (*field_changes(row.resource, resource), *moved)
-            changes.append(_changed(Action.RENAME, Reason.RENAMED, before, resource, fields))
+            forced_by = forcing(before.resource, resource, fields, observed.applied, found)
+            renamed = _changed(Action.RENAME, Reason.RENAMED, before, resource, fields)
+            changes.append(replace(renamed, forced_by=forced_by))
         elif moved or not is_same(row.resource, resource):
             fields = (*field_changes(row.resource, resource), *moved)
-            changes.append(_changed(*_kind_of_change(row.resource, resource), before, resource, fields))
+            action, reason = _kind_of_change(row.resource, resource)
+            forced_by = forcing(before.resource, resource, fields, observed.applied, found)
+            if forced_by:
+                changes.append(replace(replaced(before, resource, reason, fields), forced_by=forced_by))
+            else:
+                changes.append(_changed(action, reason, before, resource, fields))
         else:
             changes.extend(_repair(before, resource, observed, there))
+    gone = {change.gone.resource.identity for change in changes if change.gone is not None}
     for identity, applied in observed.applied.items():
         source = sources.get(applied.resource.managed_by)
-        if found.now(identity) in wanted or source is None:
+        if found.now(identity) in wanted or source is None or identity in gone:
             continue
         if source.prune:
             changes.append(Change(Action.DELETE, Reason.REMOVED, applied.resource, applied, applied.uid, 0))
         else:
             changes.extend(_repair(applied, applied.resource, observed, there))
+    changes = with_those_it_concerns(changes, wanted, observed.applied, sources, found)
     return tuple(sorted(changes, key=_order))
 
 
@@ -80,6 +92,13 @@ def _kind_of_change(before: Resource, after: Resource) -> tuple[Action, Reason]:
     if before.managed_by == REBUILT:
         return Action.ADOPT, Reason.REBUILT_FOUND
     return Action.HANDOVER, Reason.HANDED_OVER
+
+
+def _other_kind(before: Applied, resource: Resource) -> Change:
+    kinds = FieldChange("kind", before.resource.identity.kind, resource.identity.kind)
+    fields = (kinds, *field_changes(before.resource, resource))
+    _, reason = _kind_of_change(before.resource, resource)
+    return replace(replaced(before, resource, reason, fields), forced_by=(kinds.path,))
 
 
 def _live_generation(uid: str | None, observed: Observed) -> int:

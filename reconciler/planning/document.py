@@ -65,7 +65,7 @@ class FieldDocument(TypedDict):
 
 @with_config(_STRICT)
 class CostDocument(TypedDict):
-    """What a delete takes along."""
+    """What a delete or replace takes along."""
 
     messages: int
     """Stored, finished or not; of a subscription none are its own."""
@@ -75,6 +75,13 @@ class CostDocument(TypedDict):
     """Leased to consumers at that moment."""
     readers: int
     """Subscriptions that read it; of a subscription none."""
+
+
+class ReplacedDocument(NameDocument):
+    """What goes, and another takes the place of: of the other kind, where a Topic becomes a Queue, or a Queue a
+    Topic."""
+
+    uid: str
 
 
 class ChangeDocument(NameDocument):
@@ -94,12 +101,16 @@ class ChangeDocument(NameDocument):
     """Why it happens."""
     renamed_from: str | None
     """Of a rename: what it is called until then, like `Topic acme/orders`."""
+    replaces: ReplacedDocument | None
+    """Of a replace: what goes. Its uid is not the one that the new one gets."""
+    forced_by: list[str]
+    """The paths of what cannot change in place: of a replace, and of a rename that is refused for it."""
     change: ActionDocument
     fields: list[FieldDocument]
     """Every field that differs; of a repair, what is wrong with what Redis holds; of an adoption of what only Redis
     has, what is otherwise there. Empty for creates and deletes."""
     cost: CostDocument | None
-    """Of a delete; null where Redis holds nothing of it."""
+    """Of a delete or replace; null where Redis holds nothing of it."""
 
 
 class RefusalDocument(ChangeDocument):
@@ -112,7 +123,7 @@ class RefusalDocument(ChangeDocument):
 
 
 class LeftoverDocument(NameDocument):
-    """What an interrupted delete left on Redis, and an apply removes."""
+    """What an interrupted delete or replace left on Redis, and an apply removes."""
 
     uid: str
 
@@ -159,6 +170,7 @@ class SummaryDocument(TypedDict):
     rename: int
     adopt: int
     handover: int
+    replace: int
     refused: int
 
 

@@ -27,6 +27,8 @@ def touched(changes: Iterable[Change], observed: Observed) -> list[Identity]:
     found: dict[Identity, None] = {}
     for change in changes:
         found[change.identity] = None
+        if change.gone is not None:
+            found[change.gone.resource.identity] = None
         states = [change.resource] if change.before is None else [change.resource, change.before.resource]
         for state in states:
             found.update(dict.fromkeys(links(state, existing)))

@@ -1,11 +1,11 @@
 """What a plan must not do without being told to: delete what is protected, lose messages, delete a great part of what a
-source has, take over what was made over the API. Pure.
+source has, take over what was made over the API. Pure. What is replaced goes like what is deleted.
 
 A guard stops single changes and what depends on them; the rest of the plan goes on. Each says the option that goes
 through. Structural refusals (``refusals``) come first: they have no way through.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mqops.model import PROTECT, Identity, SourceSpec
@@ -24,7 +24,7 @@ class Allowances:
     mass_delete: frozenset[int] = frozenset()
     """Numbers of deletes that were told as too many for a source, and are meant."""
     unprotected: frozenset[Identity] = frozenset()
-    """What may be deleted although it is protected."""
+    """What may be deleted or replaced although it is protected."""
     adopt: bool = False
     """What was made over the management API may become a source's that declares it."""
 
@@ -39,16 +39,16 @@ def guard(
     costs: Mapping[str, Cost],
     allowed: Allowances = NOTHING_ALLOWED,
 ) -> Plan:
-    """``found`` with what deletes cost, and without what is neither harmless nor allowed. ``costs`` are by uid;
-    ``sources`` are those that the plan was made for."""
+    """``found`` with what deletes and replaces cost, and without what is neither harmless nor allowed. ``costs`` are by
+    uid; ``sources`` are those that the plan was made for."""
     changes = tuple(_with_cost(change, costs) for change in found.changes)
-    deletes = [change for change in changes if change.action is Action.DELETE]
+    going = [change for change in changes if change.gone is not None]
     stopped: dict[Identity, Refusal] = {}
     for refusal in (
-        *_protected(deletes, allowed),
-        *_of_active_tenants(deletes),
-        *_too_many(deletes, observed, sources, allowed),
-        *_losing_messages(deletes, allowed),
+        *_protected(going, allowed),
+        *_of_active_tenants([change for change in going if change.action is Action.DELETE]),
+        *_too_many(going, observed, sources, allowed),
+        *_losing_messages(going, allowed),
         *_unadopted(changes, sources, allowed),
     ):
         stopped.setdefault(refusal.change.identity, refusal)
@@ -67,18 +67,29 @@ def is_protected(change: Change) -> bool:
 
 
 def _with_cost(change: Change, costs: Mapping[str, Cost]) -> Change:
-    cost = costs.get(change.uid or "") if change.action is Action.DELETE else None
+    cost = None if change.gone is None else costs.get(change.gone.uid)
     return change if cost is None else replace(change, cost=cost)
 
 
-def _protected(deletes: Iterable[Change], allowed: Allowances) -> Iterable[Refusal]:
-    for change in deletes:
-        if is_protected(change) and change.identity not in allowed.unprotected:
+def _going(change: Change) -> Identity:
+    """What goes: of a replace perhaps of another kind than what comes."""
+    return change.identity if change.gone is None else change.gone.resource.identity
+
+
+def _protected(going: Iterable[Change], allowed: Allowances) -> Iterable[Refusal]:
+    for change in going:
+        if is_protected(change) and not _is_unprotected(change, allowed):
+            is_replace = change.action is Action.REPLACE
+            way = "put back what it was" if is_replace else "put its manifest back"
             message = (
-                f"{change.identity} is protected (annotation {PROTECT}): put its manifest back; or, to delete it, "
-                f"pass --unprotect {_word(change.identity)}"
+                f"{_going(change)} is protected (annotation {PROTECT}): {way}; or, to {change.action} it, "
+                f"pass --unprotect {_word(_going(change))}"
             )
             yield Refusal(change, Obstacle.PROTECTED, message)
+
+
+def _is_unprotected(change: Change, allowed: Allowances) -> bool:
+    return _going(change) in allowed.unprotected
 
 
 def _of_active_tenants(deletes: Collection[Change]) -> Iterable[Refusal]:
@@ -101,17 +112,18 @@ def _of_active_tenants(deletes: Collection[Change]) -> Iterable[Refusal]:
 
 
 def _too_many(
-    deletes: Collection[Change], observed: Observed, sources: Mapping[str, SourceSpec], allowed: Allowances
+    going: Collection[Change], observed: Observed, sources: Mapping[str, SourceSpec], allowed: Allowances
 ) -> Iterable[Refusal]:
-    owned = _by_source(applied.resource.managed_by for applied in observed.applied.values())
-    counts = _by_source(change.resource.managed_by for change in deletes if not _is_kept(change, allowed))
-    for change in deletes:
-        source = change.resource.managed_by
+    owned = {**dict.fromkeys(sources, 0), **_by_source(row.resource.managed_by for row in observed.applied.values())}
+    counts = _by_source(_owner(change, sources) for change in going if not _is_kept(change, allowed))
+    verb = "deleted or replaced" if any(change.action is Action.REPLACE for change in going) else "deleted"
+    for change in going:
+        source = _owner(change, sources)
         count, limit = counts.get(source, 0), sources[source].max_deletes
         if count <= limit.resources or count * 100 <= limit.percent * owned[source] or count in allowed.mass_delete:
             continue
         message = (
-            f"{count} of the {owned[source]} resources of source {source!r} would be deleted, and it allows "
+            f"{count} of the {owned[source]} resources of source {source!r} would be {verb}, and it allows "
             f"{limit.resources} or {limit.percent} % at once (maxDeletes): if they are meant, pass "
             f"--allow-mass-delete {count}"
         )
@@ -119,14 +131,20 @@ def _too_many(
 
 
 def _is_kept(change: Change, allowed: Allowances) -> bool:
-    return is_protected(change) and change.identity not in allowed.unprotected
+    return is_protected(change) and not _is_unprotected(change, allowed)
 
 
-def _losing_messages(deletes: Iterable[Change], allowed: Allowances) -> Iterable[Refusal]:
-    for change in deletes:
+def _owner(change: Change, sources: Container[str]) -> str:
+    """The source that what goes is counted for: the one that has it or, of what was no source's, that gets it."""
+    owner = change.resource.managed_by if change.gone is None else change.gone.resource.managed_by
+    return owner if owner in sources else change.resource.managed_by
+
+
+def _losing_messages(going: Iterable[Change], allowed: Allowances) -> Iterable[Refusal]:
+    for change in going:
         if change.cost is not None and change.cost.unfinished and not allowed.data_loss:
             message = (
-                f"{_counted(change.cost.unfinished)} in {change.identity} would be lost: have them handled first; "
+                f"{_counted(change.cost.unfinished)} in {_going(change)} would be lost: have them handled first; "
                 "or pass --allow-data-loss"
             )
             yield Refusal(change, Obstacle.DATA_LOSS, message)

@@ -5,18 +5,18 @@ changed, nothing is deleted from under it, and drift of a pinned source is found
 A suspended source is not repaired either.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mqops.model import Identity
 from reconciler.planning.beside import moment
-from reconciler.planning.change import Action
-from reconciler.planning.dependents import dependents
+from reconciler.planning.change import Action, Reason
+from reconciler.planning.dependents import LeftOut, dependents
 from reconciler.planning.fields import is_same
 from reconciler.planning.links import links
 from reconciler.planning.plan import Plan
-from reconciler.planning.refusals import Obstacle, Refusal
+from reconciler.planning.refusals import Refusal, refusal_of
 from reconciler.state import Content, Observed, Resource
 
 
@@ -105,11 +105,7 @@ def grounded(found: Plan, desired: Iterable[Resource], observed: Observed) -> Pl
     there = {*observed.applied, *(resource.identity for resource in desired)}
     missing = {need for resource in desired for need in links(resource, there) if need not in there}
     left = dependents(found.changes, missing, observed) if missing else {}
-    refused = tuple(
-        Refusal(entry.change, Obstacle.STILL_NEEDED if entry.is_needed else Obstacle.DEPENDS_ON_REFUSED, entry.message)
-        for entry in left.values()
-    )
-    return _without(found, left, refused)
+    return _without(found, left, _refusals(left))
 
 
 def unrepaired(found: Plan, suspended: Collection[str]) -> Plan:
@@ -120,6 +116,23 @@ def unrepaired(found: Plan, suspended: Collection[str]) -> Plan:
         if change.action is Action.REPAIR and change.resource.managed_by in suspended
     ]
     return _without(found, out, ())
+
+
+def unreplaced(found: Plan, observed: Observed, held: Collection[str]) -> Plan:
+    """``found`` without what would be done to what ``held`` sources have because something else is replaced, and
+    without that replace."""
+    along = (Reason.TOPIC_REPLACED, Reason.PARENT_REPLACED)
+    out = [
+        change.identity
+        for change in found.changes
+        if change.reason in along and change.before is not None and change.before.resource.managed_by in held
+    ]
+    left = dependents(found.changes, out, observed) if out else {}
+    return _without(found, {*out, *left}, _refusals(left))
+
+
+def _refusals(left: Mapping[Identity, LeftOut]) -> tuple[Refusal, ...]:
+    return tuple(refusal_of(entry) for entry in left.values())
 
 
 def _without(found: Plan, out: Collection[Identity], refused: tuple[Refusal, ...]) -> Plan:

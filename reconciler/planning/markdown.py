@@ -47,7 +47,7 @@ def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
         room -= sum(len(line) + 1 for line in details)
         yield from _folded("Details", details)
     if plan.leftovers:
-        yield from ("", f"#### Remove what interrupted deletes left on Redis ({len(plan.leftovers)})", "")
+        yield from ("", f"#### Remove what interrupted applies left on Redis ({len(plan.leftovers)})", "")
         yield from _bullets([str(leftover.identity) for leftover in plan.leftovers], most)
     if plan.refused:
         yield from ("", f"#### Refused ({len(plan.refused)})", "")

@@ -153,12 +153,14 @@ def _listed(doings: Doings) -> Iterator[Outside]:
 
 
 def _moved(desired: Iterable[Resource], observed: Observed, changes: Iterable[Change]) -> tuple[Moved, ...]:
-    """Not of renames, which say so themselves."""
+    """Not of renames, which say so themselves, nor of what goes."""
     out = renames_of(changes)
+    gone = {change.gone.uid for change in changes if change.gone is not None}
     return tuple(
         Moved(applied.uid, resource.origin, resource.renamed_from)
         for resource in desired
         if (applied := observed.applied.get(resource.identity)) is not None
+        and applied.uid not in gone
         and resource.identity not in out.former
         and resource.identity not in out.current
         and (applied.resource.origin, applied.resource.renamed_from) != (resource.origin, resource.renamed_from)

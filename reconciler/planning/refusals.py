@@ -11,10 +11,11 @@ from enum import StrEnum
 from mqops.model import Identity, SourceSpec
 from reconciler.planning.beside import suspended_text, target_text
 from reconciler.planning.change import Action, Change
-from reconciler.planning.dependents import dependents
+from reconciler.planning.dependents import LeftOut, dependents
 from reconciler.planning.placement import STORED
 from reconciler.planning.renames import Renames, moved_references, relative, renames_of
-from reconciler.state import NO_SOURCES, REBUILT, Observed, Resource
+from reconciler.planning.replaces import other_kind
+from reconciler.state import NO_SOURCES, Observed, Resource
 
 
 class Obstacle(StrEnum):
@@ -22,9 +23,13 @@ class Obstacle(StrEnum):
 
     SUSPENDED = "suspended"
     PARTITIONS_SHRINK = "partitions_shrink"
+    """It is put back, or taken up, with fewer partitions than it has."""
     TOPIC_FIXED = "topic_fixed"
-    START_FIXED = "start_fixed"
+    """A subscription goes on calling its topic by a name that another takes over."""
     KIND_FIXED = "kind_fixed"
+    """The name is that of a queue, or a topic, which is renamed to it or stays."""
+    RENAME_REPLACES = "rename_replaces"
+    """It would be renamed, which keeps everything under it, and replaced, which keeps nothing."""
     OWNED_ELSEWHERE = "owned_elsewhere"
     SOURCE_EMPTIED = "source_emptied"
     STAYS_BEHIND = "stays_behind"
@@ -80,7 +85,7 @@ def refuse(
         renames,
         seen,
         frozenset(resource.identity for resource in desired),
-        {_other_kind(old): new for new, old in _said(desired) if new not in seen.applied},
+        {other_kind(old): new for new, old in _said(desired) if new not in seen.applied},
         frozenset(resource.managed_by for resource in desired if resource.identity.kind != "Source").union(taken),
     )
     refused: dict[Identity, Refusal] = {}
@@ -99,9 +104,13 @@ def with_dependents(
     """``refused``, and what has to stay out with it."""
     every = dict(refused)
     for identity, left in dependents(changes, refused, observed).items():
-        obstacle = Obstacle.STILL_NEEDED if left.is_needed else Obstacle.DEPENDS_ON_REFUSED
-        every[identity] = Refusal(left.change, obstacle, left.message)
+        every[identity] = refusal_of(left)
     return every
+
+
+def refusal_of(left: LeftOut) -> Refusal:
+    """The refusal of what is left out because of another change."""
+    return Refusal(left.change, Obstacle.STILL_NEEDED if left.is_needed else Obstacle.DEPENDS_ON_REFUSED, left.message)
 
 
 Found = tuple[Obstacle, str] | None
@@ -110,14 +119,15 @@ Found = tuple[Obstacle, str] | None
 def _suspended(change: Change, context: _Context) -> Found:
     """Also what a suspended resource brings along, or did."""
     before = None if change.before is None else change.before.resource
+    own = change.uid if change.before is None else change.before.uid
     for uid, identity in (
-        (change.uid, change.renamed_from or change.identity),
+        (own, change.identity if before is None else before.identity),
         *_parents(before, context.observed),
         *_parents(change.resource, context.seen),
     ):
         found = None if uid is None else context.observed.suspended.get(uid)
         if found is not None:
-            is_own = uid == change.uid
+            is_own = uid == own
             what = str(identity) if is_own else f"{change.identity} belongs to {identity}, which"
             return (
                 Obstacle.SUSPENDED,
@@ -139,15 +149,12 @@ def _owned_elsewhere(change: Change, context: _Context) -> Found:
     is_free = owner in (None, change.resource.managed_by, *NO_SOURCES)  # whether it may be adopted: see ``guard``
     if is_free or owner in context.sources:
         return None
+    named = change.identity if change.before is None else change.before.resource.identity
     message = (
-        f"{change.renamed_from or change.identity} belongs to source {owner!r}, which is not among those here: remove "
+        f"{named} belongs to source {owner!r}, which is not among those here: remove "
         f"it from one of the two; or, when {owner!r} is no more, pass --take-over {owner}"
     )
     return Obstacle.OWNED_ELSEWHERE, message
-
-
-def _other_kind(identity: Identity) -> Identity:
-    return identity._replace(kind="Queue" if identity.kind == "Topic" else "Topic")
 
 
 def _said(desired: Iterable[Resource]) -> Iterator[tuple[Identity, Identity]]:
@@ -159,29 +166,30 @@ def _said(desired: Iterable[Resource]) -> Iterator[tuple[Identity, Identity]]:
 
 def _kind_kept(change: Change, context: _Context) -> Found:
     """A queue that says it was a topic, and the other way round. Both halves are refused, as of ``_kind_fixed``."""
-    name = change.resource.renamed_from
-    if change.action is Action.DELETE:
-        old, new = change.identity, context.miscalled.get(change.identity)
-    elif change.identity.kind in STORED and name is not None:
-        old, new = _other_kind(change.identity)._replace(name=name), change.identity
-    else:
-        return None
-    is_meant = old in context.seen.applied and old not in context.wanted  # and is not renamed itself
-    if new is None or context.miscalled.get(old) != new or not is_meant:
-        return None
-    message = (
-        f"{old} cannot become {new}: a renamed resource keeps its kind. Leave renamedFrom out to have a new one, and "
-        f"delete {old} in an apply of its own"
-    )
-    return Obstacle.KIND_FIXED, message
+    identity, name = change.identity, change.resource.renamed_from
+    meant = [] if change.gone is None else [change.gone.resource.identity]
+    if change.action is not Action.DELETE and identity.kind in STORED and name is not None:
+        meant.append(other_kind(identity)._replace(name=name))
+    for old in meant:
+        new = context.miscalled.get(old)
+        is_other = old in context.seen.applied and old not in context.wanted  # and is not renamed itself
+        if new is None or not is_other or (identity != new and change.gone is None):
+            continue
+        message = (
+            f"{old} cannot become {new}: a renamed resource keeps its kind. Leave renamedFrom out to have a new one, "
+            f"and delete {old} in an apply of its own"
+        )
+        return Obstacle.KIND_FIXED, message
+    return None
 
 
 def _kind_fixed(change: Change, context: _Context) -> Found:
-    """Both halves are refused: the delete alone would lose the messages that the change was not meant to touch."""
+    """Where the new one is renamed to the name, or the old one stays; else it is a replace. Both halves are refused:
+    the delete alone would lose the messages that the change was not meant to touch."""
     identity = change.identity
     if identity.kind not in STORED:
         return None
-    other = _other_kind(identity)
+    other = other_kind(identity)
     if change.action is Action.DELETE:
         is_changing, old, new = other in context.wanted, identity, other
     else:
@@ -190,67 +198,53 @@ def _kind_fixed(change: Change, context: _Context) -> Found:
     if not is_changing:
         return None
     message = (
-        f"{old} cannot become a {new.kind}, and the two share their names: choose another name for the {new.kind}, "
-        f"or delete {old} in an apply of its own first"
+        f"{old} and {new} share their names: choose another name for the {new.kind}, or delete {old} in an apply of "
+        "its own first"
     )
     return Obstacle.KIND_FIXED, message
 
 
 def _partitions_shrink(change: Change, context: _Context) -> Found:
-    if change.action is Action.DELETE or change.identity.kind not in STORED:
+    """Of what is found again without a row. Of what has one, it is a replace."""
+    if change.before is not None or change.identity.kind not in STORED:
         return None
-    if change.before is not None:
-        there = change.before.resource.spec["partitions"]
-    else:
-        live = context.observed.topics.get(change.uid or "")
-        there = int(live.meta.get("partitions", 0)) if live is not None else 0
+    live = context.observed.topics.get(change.uid or "")
+    there = int(live.meta.get("partitions", 0)) if live is not None else 0
     wanted = change.resource.spec["partitions"]
     if wanted >= there:
         return None
     message = (
-        f"partitions may only grow: {change.identity} has {there}, {wanted} would lose what the others hold. "
-        f"Keep {there}, or publish to a new topic with fewer"
+        f"{change.identity} is found on Redis with {there} partitions, and {wanted} would lose what the others hold: "
+        f"apply it with {there} first"
     )
     return Obstacle.PARTITIONS_SHRINK, message
 
 
-def _fixed_subscription(change: Change) -> Resource | None:
-    """Of a subscription that is there and changes: as it was."""
-    if change.identity.kind != "Subscription" or change.action in (Action.DELETE, Action.REPAIR):
-        return None
-    return None if change.before is None else change.before.resource
-
-
 def _topic_fixed(change: Change, context: _Context) -> Found:
-    was = _fixed_subscription(change)
-    if was is None:
+    is_replaced = change.action in (Action.DELETE, Action.REPLACE) or change.forced_by
+    if change.identity.kind != "Subscription" or is_replaced or change.before is None:
         return None
     rows, renames = context.observed.applied, context.renames
-    then = moved_references(was, change.resource, rows, renames).get("topic")
+    then = moved_references(change.before.resource, change.resource, rows, renames).get("topic")
     if then is None:
         return None
     before, after = relative(then, change.identity.tenant), change.resource.spec["topic"]
-    is_renamed = then in renames.former
-    what, way = (f"what becomes {before!r}", f"read {before!r} here; or ") if is_renamed else (repr(before), "")
     message = (
-        f"{change.identity} reads {what}, and a subscription keeps its topic: {way}create one with another name "
-        f"for {after!r}, and delete this one when it has nothing left"
+        f"{change.identity} reads what becomes {before!r}, and would read another topic without anyone having said so: "
+        f"read {before!r} here; or, for {after!r}, change it in an apply of its own"
     )
     return Obstacle.TOPIC_FIXED, message
 
 
-def _start_fixed(change: Change, context: _Context) -> Found:
-    was = _fixed_subscription(change)
-    if was is None or was.managed_by == REBUILT:  # Redis does not tell where one began
+def _rename_replaces(change: Change, context: _Context) -> Found:
+    if change.action is not Action.RENAME or not change.forced_by:
         return None
-    before, after = was.spec["startFrom"], change.resource.spec["startFrom"]
-    if before == after:
-        return None
+    what = ", ".join(path.removeprefix("spec.") for path in change.forced_by)
     message = (
-        f"startFrom only matters at creation, and {change.identity} exists: set it back to {before!r}, "
-        f"or create a subscription with another name"
+        f"{change.renamed_from} would be renamed, which keeps all it has, and replaced for its {what}, which keeps "
+        "nothing: do one of the two in an apply of its own"
     )
-    return Obstacle.START_FIXED, message
+    return Obstacle.RENAME_REPLACES, message
 
 
 def _stays_behind(change: Change, context: _Context) -> Found:
@@ -291,9 +285,9 @@ _RULES: tuple[Callable[[Change, _Context], Found], ...] = (
     _owned_elsewhere,
     _kind_fixed,
     _kind_kept,
+    _rename_replaces,
     _partitions_shrink,
     _topic_fixed,
-    _start_fixed,
     _source_emptied,
     _stays_behind,
 )

@@ -22,6 +22,7 @@ from reconciler.planning.document import (
     NameDocument,
     OverrideDocument,
     PlanDocument,
+    ReplacedDocument,
     StateDocument,
 )
 from reconciler.planning.fields import leaves
@@ -37,6 +38,7 @@ SYMBOLS = {
     Action.RENAME: ">",
     Action.ADOPT: "&",
     Action.HANDOVER: "»",
+    Action.REPLACE: "-/+",
 }
 _ALWAYS_COUNTED = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.REPAIR)
 """In a plan's last line; of the others only those that there are."""
@@ -45,6 +47,8 @@ _REASONS = {
     Reason.STRAY_FOUND: "taking up what Redis already holds of it",
     Reason.MADE_OVER_API: "made over the API",
     Reason.REBUILT_FOUND: "found again by a rebuild",
+    Reason.TOPIC_REPLACED: "its topic is replaced, and it begins anew",
+    Reason.PARENT_REPLACED: "kept as it is, for the new one",
     Reason.ROW_MISSING: "its row in PostgreSQL is gone",
     Reason.SERVER_FLUSHED: "Redis was flushed",
     Reason.META_MISSING: "its settings on Redis are gone",
@@ -68,7 +72,7 @@ def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
     for change in plan.changes:
         yield from change_lines(change, directory)
     for leftover in plan.leftovers:
-        yield "delete", f"  - remove {leftover.identity} from Redis: an interrupted delete left it there"
+        yield "delete", f"  - remove {leftover.identity} from Redis: an interrupted apply left it there"
     yield from refusal_lines(plan.refused, directory)
     if plan.changes or plan.leftovers or plan.refused:
         yield "plain", ""
@@ -131,6 +135,7 @@ def as_json(plan: Plan) -> PlanDocument:
             "rename": plan.count(Action.RENAME),
             "adopt": plan.count(Action.ADOPT),
             "handover": plan.count(Action.HANDOVER),
+            "replace": plan.count(Action.REPLACE),
             "refused": len(plan.refused),
         },
         "resource_changes": [change_json(change) for change in plan.changes],
@@ -189,11 +194,12 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
         for path, value in _told(change.resource):
             yield "field", f"      {path}: {value_text(value)}"
     for field in change.fields:
-        yield "field", f"      {_field_text(field)}"
+        forces = "  # forces the replacement" if field.path in change.forced_by else ""
+        yield "field", f"      {_field_text(field)}{forces}"
 
 
 def _cost_text(cost: Cost) -> str:
-    """What a delete takes along."""
+    """What goes takes along."""
     counts = ((cost.messages, "message"), (cost.unfinished, "unfinished"), (cost.in_flight, "in flight"))
     told = [f"{number} {word}{'s' if word == 'message' and number != 1 else ''}" for number, word in counts if number]
     if cost.readers:
@@ -263,6 +269,8 @@ def change_json(change: Change) -> ChangeDocument:
         "line": change.origin.line,
         "reason": change.reason,
         "renamed_from": None if change.renamed_from is None else str(change.renamed_from),
+        "replaces": _replaces_json(change),
+        "forced_by": list(change.forced_by),
         "change": {
             "actions": [change.action],
             "before": before,
@@ -271,6 +279,12 @@ def change_json(change: Change) -> ChangeDocument:
         "cost": None if change.cost is None else _cost_json(change.cost),
         "fields": [{"path": f.path, "before": f.before, "after": f.after} for f in change.fields],
     }
+
+
+def _replaces_json(change: Change) -> ReplacedDocument | None:
+    if change.action is not Action.REPLACE or change.gone is None:
+        return None
+    return {**_identity_json(change.gone.resource.identity), "uid": change.gone.uid}
 
 
 def _cost_json(cost: Cost) -> CostDocument:

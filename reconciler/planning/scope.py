@@ -33,6 +33,8 @@ class Scope:
         """Whether the change is asked for itself, not for another's sake."""
         if change.identity in self.targets:
             return True
+        if change.gone is not None and change.gone.resource.identity in self.targets:
+            return True
         states = [change.resource] if change.before is None else [change.resource, change.before.resource]
         return bool(self.labels) and any(self.labels.items() <= state.labels.items() for state in states)
 
@@ -91,9 +93,10 @@ def narrowed(changes: Collection[Change], observed: Observed, scope: Scope) -> t
             # Names are given and taken among all of them, and whoever says an old name has to say the new one.
             waiting.extend(renames.former)
             waiting.extend(one for old in renames.current for one in releasing.get(old, ()))
-        if change.action is Action.DELETE:
-            waiting.extend(releasing.get(identity, ()))
-        else:
+        if change.gone is not None:
+            names = {identity, change.gone.resource.identity}
+            waiting.extend(one for name in names for one in releasing.get(name, ()))
+        if change.action is not Action.DELETE:
             waiting.extend(links(change.resource, everything))
     return tuple(change for change in changes if change.identity in found)
 

@@ -4,7 +4,7 @@ The arguments follow the headers of ``reconciler/scripts/*.lua``.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mqops.keys import bucket_of
 from mqops.model import Identity
@@ -32,14 +32,20 @@ class Target:
     observed: Observed
     """What was found, under the names that it will have."""
     placement: Placement
-    """Complete: every resource that the plan creates has its uid."""
+    """Complete: every resource that the plan creates has its uid, what is replaced that of the new one."""
 
 
 def target_of(changes: Collection[Change], observed: Observed, new_uid: Callable[[], str]) -> Target:
-    """Gives a uid to what has none. A tenant whose topics were found without it gets one in their bucket."""
+    """Gives a uid to what has none, and another to what is replaced. A tenant whose topics were found without it gets
+    one in their bucket."""
     observed = renames_of(changes).seen(observed)
     known = placement_of(observed, [change.identity for change in changes])
     uids, buckets = dict(known.uids), dict(known.buckets)
+    for change in changes:
+        if change.action is Action.REPLACE:
+            uids.pop(change.identity, None)
+            if change.gone is not None:
+                uids.pop(change.gone.resource.identity, None)
     for change in changes:
         identity = change.identity
         if identity in uids:
@@ -61,17 +67,22 @@ def target_of(changes: Collection[Change], observed: Observed, new_uid: Callable
 
 def topic_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
     """Makes streams and settings of topics and queues; and, where a tenant closes or opens again, the settings of all
-    that it has."""
+    that it has. What takes the place of another stays closed: until the catalog has it, it is nobody's."""
     turned = target.placement.closing ^ closing_tenants(target.observed)
     changed: set[Identity] = set()
     for change in changes:
         if change.action is not Action.DELETE and change.identity.kind in STORED:
             changed.add(change.identity)
-            yield _topic_step(change.identity, change.resource, change.generation, target)
+            step = _topic_step(change.identity, change.resource, change.generation, target)
+            yield _closed(step) if change.action is Action.REPLACE else step
     for identity, applied in target.observed.applied.items():
         if identity.kind in STORED and identity.tenant in turned and identity not in changed:
             owner = Identity("Tenant", "", identity.tenant)
             yield _topic_step(owner, applied.resource, applied.generation, target)
+
+
+def _closed(step: Step) -> Step:
+    return replace(step, arguments=(*step.arguments, "closed"))
 
 
 def _topic_step(owner: Identity, resource: Resource, generation: int, target: Target) -> Step:
@@ -100,8 +111,10 @@ def subscription_steps(changes: Collection[Change], target: Target) -> Iterator[
     growing: set[Identity] = set()
     for change in changes:
         if change.action is not Action.DELETE and change.identity.kind == "Subscription":
-            yield _subscription_step(change.identity, change.resource, target)
-        if change.identity.kind in STORED and any(field.path == "spec.partitions" for field in change.fields):
+            step = _subscription_step(change.identity, change.resource, target)
+            yield _closed(step) if change.action is Action.REPLACE else step
+        is_stored = change.identity.kind in STORED and change.action is not Action.REPLACE
+        if is_stored and any(field.path == "spec.partitions" for field in change.fields):
             growing.add(change.identity)
     if not growing:
         return
@@ -122,6 +135,32 @@ def _subscription_step(owner: Identity, resource: Resource, target: Target) -> S
     return Step(owner, "prepare_subscription", bucket, arguments)
 
 
+def opening_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
+    """Opens what has taken the place of another, and lets those know it that send their dead letters there, whoever
+    owns them. After the catalog has it: until then the other was there."""
+    replaces = [change for change in changes if change.action is Action.REPLACE]
+    opened = {change.identity for change in replaces}
+    for change in replaces:
+        if change.identity.kind in STORED:
+            yield _topic_step(change.identity, change.resource, change.generation, target)
+    for change in replaces:
+        if change.identity.kind == "Subscription":
+            yield _subscription_step(change.identity, change.resource, target)
+    if not opened:
+        return
+    resources = {identity: applied.resource for identity, applied in target.observed.applied.items()}
+    for change in changes:
+        if change.action is Action.DELETE:
+            resources.pop(change.identity, None)
+        else:
+            resources[change.identity] = change.resource
+    for identity, resource in resources.items():
+        if identity.kind == "Subscription" and identity not in opened and resource.spec["deadLetter"] is not None:
+            letters = target.placement.topic(identity.tenant, resource.spec["deadLetter"])
+            if letters in opened:
+                yield _subscription_step(letters, resource, target)
+
+
 def bucket_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
     """Opens buckets for publishing. After everything in them is prepared: a message that comes in before a
     subscription's groups are back would be lost to it."""
@@ -137,26 +176,54 @@ def bucket_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
 
 
 def close_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
-    """Refuses publishing to and fetching from what is about to be deleted."""
+    """Refuses publishing to and fetching from what is about to go."""
     for change in changes:
-        if change.action is Action.DELETE and (bucket := _bucket_of_deleted(change, target)) is not None:
-            yield Step(change.identity, "close", bucket, (target.placement.uids[change.identity],))
+        if change.gone is not None and (bucket := _bucket_of(change.gone.uid, target)) is not None:
+            yield Step(change.identity, "close", bucket, (change.gone.uid,))
 
 
 def remove_steps(changes: Collection[Change], leftovers: Collection[Leftover], target: Target) -> Iterator[Step]:
-    """Destroys what was deleted from the catalog, subscriptions before topics."""
+    """Destroys what is gone from the catalog, subscriptions before topics. Of what another apply left, only what is
+    still closed: that apply may be under way, and have the catalog take it up by now."""
     for leftover in leftovers:
-        yield Step(leftover.identity, _removal(leftover.identity), leftover.bucket, (leftover.uid,))
-    for change in changes:
-        if change.action is Action.DELETE and (bucket := _bucket_of_deleted(change, target)) is not None:
-            uid = target.placement.uids[change.identity]
-            yield Step(change.identity, _removal(change.identity), bucket, (uid,))
+        yield Step(leftover.identity, _removal(leftover.identity), leftover.bucket, (leftover.uid, "closed"))
+    gone = [(change.identity, change.gone) for change in changes if change.gone is not None]
+    for owner, row in sorted(gone, key=lambda pair: pair[1].resource.identity.kind != "Subscription"):
+        bucket = _bucket_of(row.uid, target)
+        if bucket is not None:
+            yield Step(owner, _removal(row.resource.identity), bucket, (row.uid,))
 
 
-def _bucket_of_deleted(change: Change, target: Target) -> int | None:
+def abandoning_steps(left_out: Collection[Change], target: Target) -> Iterator[Step]:
+    """Removes what was prepared on Redis to take the place of another that stays, and what was prepared anew upon
+    that: the next apply gives other uids."""
+    replaces = {change.identity for change in left_out if change.action is Action.REPLACE}
+    abandoned = [
+        change
+        for change in left_out
+        if change.identity in replaces
+        or (change.action is Action.CREATE and replaces.intersection(_reads(change, target)))
+    ]
+    for change in sorted(abandoned, key=lambda change: change.identity.kind != "Subscription"):
+        identity = change.identity
+        bucket = target.placement.bucket(identity, change.resource.spec) if _has_keys(identity) else None
+        if bucket is not None:
+            yield Step(identity, _removal(identity), bucket, (target.placement.uids[identity],))
+
+
+def _reads(change: Change, target: Target) -> Iterator[Identity]:
+    if change.identity.kind == "Subscription":
+        yield target.placement.topic(change.identity.tenant, change.resource.spec["topic"])
+
+
+def _has_keys(identity: Identity) -> bool:
+    """Whether it has keys of its own on Redis."""
+    return identity.kind in STORED or identity.kind == "Subscription"
+
+
+def _bucket_of(uid: str, target: Target) -> int | None:
     """Where it was found; ``None`` of what Redis has nothing of."""
-    uid, observed = target.placement.uids[change.identity], target.observed
-    live = observed.topics.get(uid) or observed.subscriptions.get(uid)
+    live = target.observed.topics.get(uid) or target.observed.subscriptions.get(uid)
     return None if live is None else live.bucket
 
 

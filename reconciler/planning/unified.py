@@ -40,12 +40,13 @@ def _change_lines(change: Change, directory: str) -> Iterator[Line]:
     if change.before is None:
         yield from _unified([], _yaml(wanted), _NOTHING, place)
         return
-    applied = f"applied: {change.identity}"
+    applied = f"applied: {change.before.resource.identity}"
     if change.action is Action.DELETE:
         yield from _unified(_yaml(wanted), [], applied, _NOTHING)
         return
     found = _ordered(_document(change.before.resource), wanted)
-    before, after = ({**document, **_live(change, side)} for side, document in enumerate((found, wanted)))
+    sides = enumerate((found, wanted))
+    before, after = ({**document, **_live(change, side), **_uid(change, side)} for side, document in sides)
     yield from _unified(_yaml(before), _yaml(after), applied, place)
 
 
@@ -63,6 +64,13 @@ def _live(change: Change, side: int) -> dict[str, Any]:
     values = {it.path: (it.before, it.after)[side] for it in change.fields if it.path.startswith("live.")}
     live = {path.removeprefix("live."): value for path, value in values.items() if value is not None}
     return {"live": live} if live else {}
+
+
+def _uid(change: Change, side: int) -> dict[str, Any]:
+    """Of a replace, that it is another one, though it may read the same."""
+    return (
+        {} if change.action is not Action.REPLACE else {"uid": (change.before and change.before.uid, "a new one")[side]}
+    )
 
 
 def _document(resource: Resource) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 -- left off; leases and retries are kept. Safe to repeat. Its topic must have been prepared.
 -- KEYS: 1 the bucket's epoch key (of the topic's tenant).
 -- ARGV: 1 uid · 2 tenant · 3 name · 4 topic uid · 5 "1" when the topic is of the same tenant · 6 attempts at most ·
---   7 key base of the dead-letter topic ("" for none) · 8 state · 9 start from: latest or earliest.
+--   7 key base of the dead-letter topic ("" for none) · 8 state · 9 start from: latest or earliest ·
+--   10 "closed" when it is to stay closed until it is prepared again without this.
 -- Returns the number of groups it had to create, or -1 when the topic is not prepared.
 -- include: bucket
 -- include: lane
@@ -59,7 +60,11 @@ redis.call('HSETNX', meta, 'done', 0)
 redis.call('HSETNX', meta, 'token', text(now))
 redis.call('HSET', meta, 'kind', 'Subscription', 'tenant', ARGV[2], 'name', ARGV[3], 'topic', ARGV[4],
   'own', ARGV[5], 'max_attempts', ARGV[6], 'dead', ARGV[7], 'state', ARGV[8])
-redis.call('HDEL', meta, 'closing')
+if ARGV[10] == 'closed' then
+  redis.call('HSET', meta, 'closing', text(now))
+else
+  redis.call('HDEL', meta, 'closing')
+end
 redis.call('HSET', topic .. ':groups', uid, ARGV[5] == '1' and 'own' or 'foreign')
 redis.call('HDEL', topic .. ':meta', 'low')
 redis.call('HSET', prefix .. 'index', uid, 'Subscription')

@@ -2,7 +2,7 @@
 -- Makes a topic or queue as it should be: its streams and its meta. Safe to repeat; counters are kept.
 -- KEYS: 1 the bucket's epoch key.
 -- ARGV: 1 uid · 2 kind · 3 tenant · 4 name · 5 partitions · 6 min_generation · 7 state · 8 max_backlog ("" for none) ·
---   9 retention (ms).
+--   9 retention (ms) · 10 "closed" when it is to stay closed until it is prepared again without this.
 -- Returns the number of streams it had to create.
 -- include: bucket
 
@@ -51,6 +51,11 @@ end
 
 redis.call('HSET', meta, 'kind', ARGV[2], 'tenant', ARGV[3], 'name', ARGV[4], 'partitions', ARGV[5],
   'min_generation', ARGV[6], 'state', ARGV[7], 'max_backlog', ARGV[8], 'retention_ms', ARGV[9])
-redis.call('HDEL', meta, 'low', 'closing')
+redis.call('HDEL', meta, 'low')
+if ARGV[10] == 'closed' then
+  redis.call('HSET', meta, 'closing', string.format('%.0f', now))
+else
+  redis.call('HDEL', meta, 'closing')
+end
 redis.call('HSET', prefix .. 'index', uid, ARGV[2])
 return created

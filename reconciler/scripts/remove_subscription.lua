@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 -- Removes a subscription: its groups, its leases and retries, its meta.
--- KEYS: 1 the bucket's epoch key. ARGV: 1 uid. Returns the number of groups destroyed.
+-- KEYS: 1 the bucket's epoch key. ARGV: 1 uid · 2 "closed" when it is to go only while it is closed.
+-- Returns the number of groups destroyed.
 -- include: bucket
 
 local uid, base = ARGV[1], prefix .. ARGV[1]
 local meta, destroyed = base .. ':meta', 0
+if ARGV[2] == 'closed' and redis.call('HEXISTS', meta, 'closing') == 0 then return 0 end
 local topic = redis.call('HGET', meta, 'topic')
 for _, field in ipairs(redis.call('HKEYS', meta)) do
   local number = string.match(field, '^pos:(%d+)$')

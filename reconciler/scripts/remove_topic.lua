@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
 -- Removes a topic or queue: its streams with all they hold, and its meta. Its subscriptions must be gone.
--- KEYS: 1 the bucket's epoch key. ARGV: 1 uid. Returns the number of streams removed.
+-- KEYS: 1 the bucket's epoch key. ARGV: 1 uid · 2 "closed" when it is to go only while it is closed.
+-- Returns the number of streams removed.
 -- include: bucket
 
 local base = prefix .. ARGV[1]
+if ARGV[2] == 'closed' and redis.call('HEXISTS', base .. ':meta', 'closing') == 0 then return 0 end
 local partitions = tonumber(redis.call('HGET', base .. ':meta', 'partitions')) or 0
 local removed = 0
 for number = 0, partitions - 1 do

@@ -1,4 +1,4 @@
-"""Counts what deletes would take along, in bulk: asked when a plan is made, and again once what goes is closed."""
+"""Counts what goes with deletes and replaces, in bulk: asked for a plan, and again once what goes is closed."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from redis.client import Pipeline
 
 from mqops.keys import Keyspace
 from mqops.model import Identity
-from reconciler.planning.change import Action, Change
+from reconciler.planning.change import Change
 from reconciler.planning.placement import STORED, placement_of
 from reconciler.state import Cost, LiveSubscription, LiveTopic, Observed
 from reconciler.stores import Stores, translated
@@ -20,8 +20,9 @@ Answers = Mapping[Question, Any]
 
 
 def read_costs(stores: Stores, observed: Observed, changes: Collection[Change]) -> dict[str, Cost]:
-    """By uid, what each delete of ``changes`` would take along, of what Redis holds. Raises ``BrokerNotAvailable``."""
-    uids = [change.uid or "" for change in changes if change.action is Action.DELETE]
+    """By uid, what each thing that goes with ``changes`` would take along, of what Redis holds. Raises
+    ``BrokerNotAvailable``."""
+    uids = [change.gone.uid for change in changes if change.gone is not None]
     topics = [observed.topics[uid] for uid in uids if uid in observed.topics]
     subscriptions = [observed.subscriptions[uid] for uid in uids if uid in observed.subscriptions]
     questions = {question for topic in topics for question in _about_topic(topic, observed)}

@@ -121,10 +121,12 @@ def _records(batch: Batch) -> Iterator[dict[str, Any]]:
     outcomes = [*((change, None) for change in batch.done), *batch.failed]
     for sequence, (change, error) in enumerate(outcomes):
         before, parent = change.before, change.resource.implied_by
+        is_replaced = change.action is Action.REPLACE and error is None
+        uid = before.uid if before is not None and not is_replaced else uids[change.identity]
         yield {
             "sequence": sequence,
             "action": change.action.value,
-            "uid": uids[change.identity],
+            "uid": uid,
             "kind": change.identity.kind,
             "tenant": change.identity.tenant,
             "name": change.identity.name,
@@ -134,6 +136,7 @@ def _records(batch: Batch) -> Iterator[dict[str, Any]]:
             "error": error,
             "reason": change.reason.value,
             "implied_by": None if parent is None else uids.get(parent),
+            "replaced": before.uid if before is not None and is_replaced else None,
         }
 
 
@@ -151,13 +154,15 @@ def _state(resource: Resource, generation: int) -> dict[str, Any]:
 
 def _state_after(change: Change) -> dict[str, Any]:
     """Of a repair, also what was put back: nothing else tells, since the configuration is the same. Of a rename, the
-    name before."""
+    name before. Of a replace, what went, and what could not change in place."""
     state = _state(change.resource, change.generation)
     if change.action is Action.REPAIR:
         fields = [{"path": field.path, "before": field.before, "after": field.after} for field in change.fields]
         state["repaired"] = {"reason": change.reason.value, "fields": fields}
     if change.renamed_from is not None:
         state["renamedFrom"] = str(change.renamed_from)
+    if change.action is Action.REPLACE and change.gone is not None:
+        state["replaced"] = {"resource": str(change.gone.resource.identity), "forcedBy": list(change.forced_by)}
     return state
 
 

@@ -104,24 +104,33 @@ def _past(identity: Identity, state: Mapping[str, Any], parent: Identity | None,
 
 
 def _recorded(row: tuple[Any, ...], number: int) -> Recorded:
-    action, reason, uid, kind, tenant, name, before_text, after_text, error, *parent = row
+    action, reason, uid, kind, tenant, name, before_text, after_text, error, replaced, *parent = row
     identity = Identity(kind, tenant, name)
     implied_by = None if parent[0] is None else Identity(*parent)
     before, after = (None if text is None else json.loads(text) for text in (before_text, after_text))
-    former = identity if after is None or "renamedFrom" not in after else identity_of(after["renamedFrom"])
+    former = _former(identity, after or {})
     was = None if before is None else _resource(former, before, implied_by)
     now = was if after is None else _resource(identity, after, implied_by)
+    gone = replaced or uid
     assert now is not None, "a change has a state before or after it"
     change = Change(
         action=Action(action),
         reason=Reason(reason) if reason else _inferred(Action(action), was, after),
         resource=now,
-        before=None if was is None or before is None else Applied(uid, was, before["generation"], number - 1),
+        before=None if was is None or before is None else Applied(gone, was, before["generation"], number - 1),
         uid=uid,
         generation=0 if after is None else after["generation"],
         fields=tuple(_fields(was, now, after or {})),
+        forced_by=tuple((after or {}).get("replaced", {}).get("forcedBy", ())),
     )
     return Recorded(change, error)
+
+
+def _former(identity: Identity, after: Mapping[str, Any]) -> Identity:
+    """What it was before: of another name when it was renamed, perhaps of another kind when it was replaced."""
+    if "replaced" in after:
+        return identity_of(after["replaced"]["resource"])
+    return identity_of(after["renamedFrom"]) if "renamedFrom" in after else identity
 
 
 def _resource(identity: Identity, state: Mapping[str, Any], parent: Identity | None) -> Resource:
@@ -157,4 +166,8 @@ def _fields(was: Resource | None, now: Resource, after: Mapping[str, Any]) -> It
             else FieldChange(field["path"], field["before"], field["after"])
             for field in after["repaired"]["fields"]
         ]
-    return () if was is None else field_changes(was, now)
+    if was is None:
+        return ()
+    kinds = (was.identity.kind, now.identity.kind)
+    other_kind = () if kinds[0] == kinds[1] else (FieldChange("kind", *kinds),)
+    return (*other_kind, *field_changes(was, now))

@@ -139,10 +139,11 @@ def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
                 f"the catalog moved on from revision {batch.revision} to {current} since this plan was made: plan again"
             )
         (revision,) = connection.execute(sql["advance"]).fetchone() or (0,)
-        deleted = [batch.uids[change.identity] for change in batch.done if change.action is Action.DELETE]
+        deleted = [change.gone.uid for change in batch.done if change.gone is not None]
         if deleted:
             connection.execute(sql["delete"], {"uids": deleted})
             # Afterwards: whoever notes something of a resource looks first whether it is being deleted.
+            _hand_on_overrides(connection, batch)
             connection.execute(queries("runtime")["forget"], {"uids": deleted})
         rows = [_row(change, batch.uids) for change in batch.done if _is_written(change)]
         for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -150,6 +151,15 @@ def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
             connection.execute(sql["write"], {"revision": revision, "rows": chunk})
         record(connection, revision, author, batch)
     return int(revision)
+
+
+def _hand_on_overrides(connection: Connection[Any], batch: Batch) -> None:
+    """What an operator said of a resource holds for the one that takes its place."""
+    replaces = [change for change in batch.done if change.action is Action.REPLACE]
+    if replaces:
+        gone = [change.gone.uid for change in replaces if change.gone is not None]
+        taking = [batch.uids[change.identity] for change in replaces]
+        connection.execute(queries("runtime")["hand_on"], {"gone": gone, "taking": taking})
 
 
 def note_moved(connection: Connection[Any], moved: Collection[Moved]) -> None:

@@ -262,13 +262,16 @@ def test_a_broken_commit_does_not_end_a_pin(checkout: Shell) -> None:
 
 def test_a_rollback_is_refused_what_any_plan_is_and_then_pins_nothing(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
-    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 3"))
+    grown = MANIFEST.replace("partitions: 2", "partitions: 3")
+    shell.manifest.write_text(grown.replace("name: orders", "name: orders, annotations: {mqops/protect: 'true'}"))
     shell.succeed("apply", "--auto-approve")
     refused = shell.run("rollback", "1", "--auto-approve")
     assert refused.returncode == 3
-    assert "partitions may only grow" in refused.stdout
+    assert "to replace it, pass --unprotect Topic/acme/orders" in refused.stdout
     assert "pinned" not in refused.stdout + shell.succeed("get", "sources")
     shell.succeed("apply", "--auto-approve")
+    replaced = shell.succeed("rollback", "1", "--auto-approve", "--unprotect", "Topic/acme/orders")
+    assert "-/+ replace Topic acme/orders" in replaced
 
 
 def test_a_rollback_deletes_what_is_protected_only_when_told_to(shell: Shell) -> None:

@@ -215,12 +215,39 @@ def test_what_was_brought_along_goes_with_what_brought_it(platform: Platform, ad
 
 def test_a_refused_change_names_the_guard_and_changes_nothing(platform: Platform, admin: Client) -> None:
     topic = made(platform, admin, "topics", partitions=3)
-    answer = put(admin, f"/topics/{topic}", {"spec": {"partitions": 2}, "labels": {"a": "b"}})
+    assert platform.client.with_key(ACME).publish(topic, {"messages": [{"payload": 1}]}).status == 200
+    fewer = {"spec": {"partitions": 2}, "labels": {"a": "b"}}
+    answer = put(admin, f"/topics/{topic}", fewer)
     assert (answer.status, answer.code) == (409, "CHANGE_REFUSED")
     [refused] = answer.body["details"]["refused"]
-    assert refused["obstacle"] == "partitions_shrink"
+    assert refused["obstacle"] == "data_loss"
     assert refused["message"] == answer.body["message"]
-    assert admin.get(f"{API}/topics/{topic}").body["labels"] == {}
+    assert refused["message"].endswith("or pass ?allowDataLoss=true")
+    before = admin.get(f"{API}/topics/{topic}").body
+    assert before["labels"] == {}
+    [planned] = put(admin, f"/topics/{topic}?dryRun=true&allowDataLoss=true", fewer).body["resource_changes"]
+    assert (planned["change"]["actions"], planned["replaces"]["uid"]) == (["replace"], before["id"])
+    after = put(admin, f"/topics/{topic}?allowDataLoss=true", fewer)
+    assert (after.status, after.body["spec"]["partitions"], after.body["generation"]) == (200, 2, 1)
+    assert after.body["id"] != before["id"]
+    assert platform.client.with_key(ACME).publish(topic, {"messages": [{"payload": 1}]}).status == 200
+
+
+def test_a_replaced_topic_takes_its_readers_along_and_a_protected_one_keeps_it(
+    platform: Platform, admin: Client
+) -> None:
+    topic = made(platform, admin, "topics", partitions=3)
+    reader = made(platform, admin, "subscriptions", topic=topic)
+    kept = {"spec": {"topic": topic}, "annotations": {"mqops/protect": "true"}}
+    assert put(admin, f"/subscriptions/{reader}", kept).status == 200
+    answer = put(admin, f"/topics/{topic}?unprotect=true", {"spec": {"partitions": 2}})
+    assert (answer.status, answer.code) == (409, "CHANGE_REFUSED")
+    told = {refused["resource"]: refused["message"] for refused in answer.body["details"]["refused"]}
+    assert told[f"Subscription acme/{reader}"].endswith('put back what it was; or apply it as "false" first')
+    before = admin.get(f"{API}/subscriptions/{reader}").body["id"]
+    assert put(admin, f"/subscriptions/{reader}", {"spec": {"topic": topic}}).status == 200
+    assert put(admin, f"/topics/{topic}", {"spec": {"partitions": 2}}).status == 200
+    assert admin.get(f"{API}/subscriptions/{reader}").body["id"] != before
 
 
 def test_a_topic_that_another_tenant_reads_is_not_deleted_and_the_reader_not_named(

@@ -1,4 +1,4 @@
-"""Renaming by the real command line, while messages go in and out over HTTP."""
+"""Renaming and replacing by the real command line, while messages go in and out over HTTP."""
 
 import hashlib
 import threading
@@ -137,6 +137,33 @@ def test_publishing_and_delivery_go_on_and_every_message_arrives_once(shell: She
     assert {status for _, status in publisher.statuses} == {200, 404}
     assert sorted(reader.messages) == sorted(publisher.messages)
     assert "rename" in shell.run("describe", "topic", "acme/purchases")
+
+
+def test_a_topic_is_replaced_under_traffic_and_what_it_answers_is_honest(shell: Shell, client: Client) -> None:
+    """While one gives way to the other, publishers are told to come again; what is then answered 200 is there."""
+    publisher = Traffic(client, "orders")
+    manifest = declared("acme", "orders")
+    publisher.start()
+    try:
+        for partitions in (3, 2, 1):
+            (shell.manifests / "acme.yaml").write_text(
+                manifest.replace("maxBacklog: 100000", f"maxBacklog: 100000, partitions: {partitions}")
+            )
+            told = shell.run("apply", "--auto-approve", "--allow-data-loss")
+            assert ("-/+ replace Topic acme/orders" in told) == (partitions < 3)
+            seen = len(publisher.statuses) + 20
+            eventually(lambda seen=seen: publisher.last("orders") == 200 and len(publisher.statuses) > seen, "200")
+            assert shell.run("plan", "--detailed-exitcode") == "No changes. What is applied matches the manifests.\n"
+    finally:
+        publisher.stop.set()
+        publisher.join()
+    reader = Traffic(client)
+    while reader.take():
+        pass
+    assert {status for _, status in publisher.statuses} <= {200, 503}
+    assert reader.messages
+    assert set(reader.messages) == set(publisher.messages[-len(reader.messages) :])
+    assert "replace" in shell.run("describe", "topic", "acme/orders")
 
 
 def test_a_tenants_key_goes_on_working_under_its_new_name(shell: Shell, client: Client) -> None:

@@ -21,7 +21,6 @@ from reconciler import pipeline
 from reconciler.manifests.check import Checked
 from reconciler.planning import diff as diffing
 from reconciler.planning import guard as guarding
-from reconciler.planning import refusals
 from reconciler.planning.change import Action
 from reconciler.planning.guard import Allowances
 from reconciler.planning.plan import Plan, plan
@@ -103,10 +102,13 @@ def a_prune_does_not_destroy_queued_messages() -> None:
     assert "billing" not in deleted(planned(KEPT, (*KEPT, *READ), HOLDING))
 
 
-def what_cannot_change_is_refused_and_not_ignored() -> None:
+def what_cannot_change_in_place_is_replaced_openly_and_not_ignored() -> None:
     fewer = (*KEPT, respecified(ORDERS, partitions=1), *READ[1:])
     found = planned(fewer, (*KEPT, *READ))
-    assert [refusal.obstacle for refusal in found.refused] == [Obstacle.PARTITIONS_SHRINK]
+    assert {change.identity.name for change in found.changes if change.action is Action.REPLACE} == {
+        "orders",
+        "billing",
+    }
 
 
 def what_is_destroyed_outside_is_found() -> None:
@@ -172,7 +174,7 @@ ANSWERS = {
         a_prune_does_not_destroy_queued_messages, guarding, "_losing_messages", _nothing
     ),
     "an immutable change accepted and ignored": Answer(
-        what_cannot_change_is_refused_and_not_ignored, refusals, "_RULES", ()
+        what_cannot_change_in_place_is_replaced_openly_and_not_ignored, diffing, "forcing", _nothing
     ),
     'deleted outside, still "Ready"': Answer(
         what_is_destroyed_outside_is_found, diffing, "drift_of", lambda *_: None

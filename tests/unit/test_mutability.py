@@ -12,7 +12,6 @@ from mqops.model.mutability import LIVE, ONLY_VALUE
 from reconciler.manifests.fields import Field, fields_of, walk
 from reconciler.planning.change import Action
 from reconciler.planning.plan import plan
-from reconciler.planning.refusals import Obstacle
 from reconciler.state import Resource
 
 _EXAMPLES: dict[str, tuple[Any, Any]] = {
@@ -96,15 +95,15 @@ def test_a_plan_does_with_a_change_what_the_model_says_of_it(kind: str, field: F
         assert len(field.choices) == 1  # so no manifest with another one gets as far as a plan
         return
     one, other = _examples(field)
-    others = (declared.tenant(), declared.topic("orders"), declared.topic("returns"))
+    letters = declared.dead_letters("orders.deadletter")
+    others = (declared.tenant(), declared.topic("orders"), declared.topic("returns"), letters)
     for before, after in ((one, other), (other, one)):
         was, wanted = (_with(_resource(kind), field.path, value) for value in (before, after))
         found = plan((*others, wanted), declared.observed((*others, was)), declared.SOURCES)
-        refused = [(it.change.action, it.change.identity) for it in found.refused]
-        done = [(it.action, it.identity) for it in found.changes]
-        update = [(Action.UPDATE, wanted.identity)]
         is_live = field.mutability.of(before, after) is Way.LIVE
-        assert (done, refused) == ((update, []) if is_live else ([], update)), (before, after)
+        action, forced_by = (Action.UPDATE, ()) if is_live else (Action.REPLACE, (field.path,))
+        done = [(it.action, it.identity, it.forced_by) for it in found.changes]
+        assert (done, found.refused) == ([(action, wanted.identity, forced_by)], ()), (before, after)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,10 +124,10 @@ def test_another_name_is_another_resource() -> None:
     assert [(it.action, it.identity.name) for it in found.changes] == [("create", "after"), ("delete", "before")]
 
 
-def test_another_kind_under_one_name_is_refused() -> None:
+def test_another_kind_under_one_name_is_a_replace() -> None:
     tenant, before, after = declared.tenant(), declared.topic("it"), declared.queue("it")
     found = plan((tenant, after), declared.observed((tenant, before)), declared.SOURCES)
-    assert {refusal.obstacle for refusal in found.refused} == {Obstacle.KIND_FIXED}
+    assert [(it.action, it.identity.kind, it.forced_by) for it in found.changes] == [("replace", "Queue", ("kind",))]
 
 
 def test_a_field_without_an_entry_is_found() -> None:

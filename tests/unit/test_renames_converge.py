@@ -66,10 +66,10 @@ def after(found: Plan, there: Observed) -> dict[str, Applied]:
         rows[moved.uid] = replace(rows[moved.uid], resource=resource)
     for number, change in enumerate(found.changes):
         uid = change.uid or f"new-{number}"
-        if change.action is Action.DELETE:
-            del rows[uid]
-        else:
-            assert (uid in rows) == (change.action is not Action.CREATE)
+        if change.gone is not None:
+            del rows[change.gone.uid]
+        if change.action is not Action.DELETE:
+            assert (uid in rows) == (change.action not in (Action.CREATE, Action.REPLACE))
             rows[uid] = Applied(uid, change.resource, change.generation, 2)
     # Rows have their parent's uid, so those that are not touched say its new name, and nothing when it is gone.
     uids = {identity: row.uid for identity, row in there.applied.items()}

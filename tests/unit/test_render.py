@@ -49,9 +49,12 @@ def test_a_create_tells_what_is_not_usual_anyway() -> None:
 
 
 def test_refusals_are_counted_in_the_footer_and_explained_above() -> None:
-    found = plan((tenant(), respecified(ORDERS, partitions=1), LETTERS, BILLING), observed(ALL), SOURCES)
+    there = observed(managed(one, "team") if one is ORDERS else one for one in ALL)
+    found = plan((tenant(), respecified(ORDERS, retention="1d"), LETTERS, BILLING), there, SOURCES)
     assert footer(found) == "Plan: 0 to create, 0 to update, 0 to delete, 0 to repair. 1 refused."
-    assert "  ! cannot update Topic acme/orders  acme.yaml:1\n      partitions may only grow" in text(found)
+    assert "  ! cannot hand over Topic acme/orders  acme.yaml:1\n      Topic acme/orders belongs to source" in text(
+        found
+    )
 
 
 def test_every_line_says_what_it_is_about() -> None:
@@ -90,6 +93,7 @@ def test_json_has_everything_and_survives_a_round_trip() -> None:
         "rename": 0,
         "adopt": 0,
         "handover": 0,
+        "replace": 0,
         "refused": 0,
     }
     (change,) = found["resource_changes"]

@@ -89,10 +89,17 @@ def test_labels_choose_by_what_is_declared_and_by_what_is_applied() -> None:
 
 
 def test_refusals_outside_are_told_as_left_out_only() -> None:
-    wanted = (*ALL[:2], respecified(ORDERS, partitions=1), *ALL[3:5], respecified(JOBS, ackDeadline="1m"), JOBS_READER)
-    assert plan(wanted, observed(ALL), SOURCES).refused != ()
-    found = limited(wanted, observed(ALL), JOBS)
-    assert (found.refused, found.outside) == ((), (Outside(Action.UPDATE, ORDERS.identity),))
+    wanted = (
+        *ALL[:2],
+        respecified(ORDERS, retention="1d"),
+        *ALL[3:5],
+        respecified(JOBS, ackDeadline="1m"),
+        JOBS_READER,
+    )
+    there = observed(managed(one, "team") if one is ORDERS else one for one in ALL)
+    assert plan(wanted, there, SOURCES).refused != ()
+    found = limited(wanted, there, JOBS)
+    assert (found.refused, found.outside) == ((), (Outside(Action.HANDOVER, ORDERS.identity),))
 
 
 def test_refresh_only_repairs_even_what_the_manifests_change() -> None:
