@@ -152,7 +152,7 @@ def test_a_topic_is_replaced_under_traffic_and_what_it_answers_is_honest(shell: 
             told = shell.run("apply", "--auto-approve", "--allow-data-loss")
             assert ("-/+ replace Topic acme/orders" in told) == (partitions < 3)
             seen = len(publisher.statuses) + 20
-            eventually(lambda seen=seen: len(publisher.statuses) > seen and publisher.last("orders") == 200, "again")
+            eventually(lambda n=seen: len(publisher.statuses) > n and publisher.last("orders") == 200, "again")
             assert shell.run("plan", "--detailed-exitcode") == "No changes. What is applied matches the manifests.\n"
     finally:
         publisher.stop.set()
