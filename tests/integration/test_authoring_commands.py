@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from mqops.cli.app import app
-from mqops.model import KINDS, mutability_of
+from mqops.model import KINDS, Way, mutability_of
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_field_is_explained(desk: Desk) -> None:
         "Streams the messages are spread over; a key always lands in the same one.",
         "",
         "  live     applied without an interruption, and known to every process within a second or so",
-        "  replace  not in place: it takes another resource, and deleting this one",
+        f"  replace  {Way.REPLACE.meaning}",
         "",
         f"Changing it: {mutability_of(KINDS['Topic'].spec.model_fields['partitions']).note}.",
     ]
