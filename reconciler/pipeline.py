@@ -82,6 +82,10 @@ class Planned:
     """What keeps sources among the manifests' from being reconciled, by their names."""
     held_back: int = 0
     """How many resources of those are declared otherwise than they are applied."""
+    warnings: tuple[str, ...] = ()
+    """What else whoever applies this has to know of the stores."""
+    is_recovering: bool = False
+    """Whether the catalog was lost, and nothing was applied to it since."""
     renewed: frozenset[str] = frozenset()
     """Sources that are reconciled from these manifests for the first time: an apply notes it, and ends their pins."""
 
@@ -151,7 +155,7 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     is held.
     """
     checked = request.checked
-    stamp = require_same_installation(request.settings, stores)
+    database, broker = _stamps(request.settings, stores)
     states = sources.read_states(stores.database)
     holds = holds_of(request, states)
     with without_garbage_collection():
@@ -164,7 +168,20 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
             "Name the directory that has the manifests"
         )
-    return Planned(request, observed, found, stamp, holds, held_back, _renewed(request, states, holds))
+    warning = instance.unstamped_broker(database, broker, stores.keys) if observed.applied else None
+    with translated():
+        is_recovering = instance.read_recovering(stores.database) is not None
+    return Planned(
+        request,
+        observed,
+        found,
+        database or broker,
+        holds,
+        held_back,
+        warnings=() if warning is None else (warning,),
+        is_recovering=is_recovering,
+        renewed=_renewed(request, states, holds),
+    )
 
 
 def plan_observed(
@@ -213,6 +230,9 @@ def apply_manifests(request: Request, stores: Stores, execution: Execution[Plann
             renewed = {name: request.checked.contents[name] for name in sorted(planned.renewed)}
             sources.note_reconciled(stores.database, renewed, request.checked.commit)
         report = apply(selected, planned.observed, stores, author, execution.oversight)
+        if request.scope.is_whole and report.is_complete:
+            with translated():
+                instance.end_recovery(stores.database)
         return replace(planned, plan=selected), report
 
 
@@ -239,13 +259,20 @@ def exactly(approved: Plan, select: Callable[[Planned], Plan]) -> Callable[[Plan
     return selected
 
 
-def require_same_installation(settings: Settings, stores: Stores) -> instance.Instance | None:
+def require_same_installation(settings: Settings, stores: Stores) -> Instance | None:
     """What the stores are stamped with. Raises ``ConfigurationError`` when they are another installation's, or the
     database is not of this version."""
+    database, broker = _stamps(settings, stores)
+    return database or broker
+
+
+def _stamps(settings: Settings, stores: Stores) -> tuple[Instance | None, Instance | None]:
+    """Of the database and the Redis server, which do not contradict each other."""
     with translated():
         _require_migrated(stores)
-        stamps = (instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys))
-        return instance.agree(*stamps, settings.environment)
+        database, broker = instance.read_database(stores.database), instance.read_broker(stores.redis, stores.keys)
+        instance.agree(database, broker, settings.environment)
+    return database, broker
 
 
 def require_same(approved: Plan, found: Plan, holds: Sequence[Hold] = ()) -> None:

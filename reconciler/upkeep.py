@@ -32,7 +32,7 @@ from reconciler.pipeline import (
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, hold_back
 from reconciler.planning.refusals import Obstacle
-from reconciler.planning.render import named, value_text
+from reconciler.planning.render import named, unclaimed_note, value_text
 from reconciler.provenance import read_commit
 from reconciler.stores import Stores
 
@@ -52,6 +52,8 @@ class Verdict(Enum):
     """Something failed that may work when tried again: a store that is away, a step that Redis refused."""
 
 
+_NOTES = "notes"
+"""What is told and keeps nothing from being done."""
 _NAMED = 20
 """So many changes of an apply are named; a log is no place for thousands."""
 
@@ -94,7 +96,7 @@ class Upkeep:
             self.say("going on")
         if not is_finished:
             return Verdict.UNFINISHED
-        return Verdict.STUCK if self._told else Verdict.SETTLED
+        return Verdict.STUCK if self._told.keys() - {_NOTES} else Verdict.SETTLED
 
     @property
     def is_refused(self) -> bool:
@@ -134,11 +136,12 @@ class Upkeep:
         request = Request(checked, self.settings)
         planned = plan_manifests(request, stores)
         self._tell_holds(planned)
+        self._tell_warnings(planned)
         self._see_suspended(planned.plan)
         done, held = self._select(planned)
         self._tell_held(held)
         self._tell_refused(planned.plan)
-        if done.is_empty and not done.moved and not planned.renewed:
+        if done.is_empty and not done.moved and not planned.renewed and not planned.is_recovering:
             self._is_declared_anew = False
             self._told.pop("failures", None)
             return True
@@ -197,6 +200,14 @@ class Upkeep:
         if self._suspended - suspended:
             self._is_declared_anew = True
         self._suspended = suspended
+
+    def _tell_warnings(self, planned: Planned) -> None:
+        unclaimed = unclaimed_note(planned.plan)
+        lines = [*planned.warnings, *([] if unclaimed is None else [unclaimed])]
+        if lines:
+            self._tell(_NOTES, *lines)
+        else:
+            self._told.pop(_NOTES, None)
 
     def _tell_held(self, held: tuple[Change, ...]) -> None:
         if held:

@@ -69,6 +69,15 @@ def settle(redis_url: str, lane: Lane, claims: Sequence[Claim], reason: str | No
     return _with_streams(redis_url, send)
 
 
+def retry(redis_url: str, lane: Lane, claims: Sequence[Claim], delay_ms: int) -> list[bool]:
+    """Gives these back, to be tried again after a while; whether each was still held."""
+
+    async def send(streams: Streams) -> list[bool]:
+        return await streams.retry(lane, claims, [delay_ms] * len(claims))
+
+    return _with_streams(redis_url, send)
+
+
 def _with_streams(redis_url: str, do: Callable[[Streams], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         streams = Streams.open(redis_url, Keyspace(), INSTALLATION, name="test")

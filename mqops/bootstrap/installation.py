@@ -24,9 +24,9 @@ _PATIENCE_SECONDS = 30.0
 
 
 def find_instance(settings: Settings) -> Instance:
-    """The installation to serve or work for, by the database or, while it is away, by the snapshot; the Redis server
-    must be of the same when it can be asked. Waits for a database that is not there or not set up yet, as containers
-    start in any order. Raises ``ConfigurationError``."""
+    """The installation to serve or work for, by the database or, while it is away or emptied, by the snapshot; the
+    Redis server must be of the same when it can be asked. Waits for a database that is not there or not set up yet, as
+    containers start in any order. Raises ``ConfigurationError``."""
     instance = _wait_for_instance(settings)
     with contextlib.suppress(BrokerNotAvailable, redis.RedisError), open_redis(settings) as client:
         agree(instance, read_broker(client, Keyspace(settings.redis_key_prefix)), settings.environment)
@@ -54,8 +54,12 @@ def _look_for_instance(settings: Settings) -> Instance | str:
         with open_database(settings) as connection:
             found = read_database(connection)
     except (BrokerNotAvailable, psycopg.Error) as error:
-        snapshot = read_snapshot(settings.state_dir / SNAPSHOT, settings.environment)
-        if snapshot is None:
-            return f"{error}; and there is no catalog snapshot in {settings.state_dir} to start from"
-        return Instance(snapshot.installation, snapshot.environment)
-    return found or "the database is not set up: run `mqops migrate` and `mqops apply`"
+        known = _of_snapshot(settings)
+        return known or f"{error}; and there is no catalog snapshot in {settings.state_dir} to start from"
+    # One that was emptied: the snapshot knows what it was.
+    return found or _of_snapshot(settings) or "the database is not set up: run `mqops migrate` and `mqops apply`"
+
+
+def _of_snapshot(settings: Settings) -> Instance | None:
+    snapshot = read_snapshot(settings.state_dir / SNAPSHOT, settings.environment)
+    return None if snapshot is None else Instance(snapshot.installation, snapshot.environment)

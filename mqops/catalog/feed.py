@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
+from typing import NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
@@ -41,6 +42,24 @@ _ROWS_AT_ONCE = 500
 _AWAY = (psycopg.Error, OSError, TimeoutError)
 
 
+class _NothingToFollow(ConfigurationError):
+    """The database answers, and has no catalog, or none that is as whole as the one it had."""
+
+
+class _Instance(NamedTuple):
+    """What the database says of its catalog."""
+
+    installation: str
+    environment: str
+    revision: int
+    made: str
+    """When, which tells it from an earlier one of the installation."""
+    is_recovering: bool
+    """The earlier one is lost, and nothing was applied since."""
+    overrides: str
+    """What tells those that are in force from others."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeedHealth:
     """How fresh the catalog is."""
@@ -60,6 +79,8 @@ class CatalogFeed:
         self._snapshot_path = snapshot_path
         self._queries = queries("catalog")
         self.current = Catalog(installation="", environment=environment)
+        self._made = ""
+        """When the catalog was made that ``current`` was read from; empty when that is not known."""
         self._overrides_seen = ""
         """What told the overrides of ``current`` from others when they were read."""
         self._connection: AsyncConnection[TupleRow] | None = None
@@ -69,6 +90,8 @@ class CatalogFeed:
         self._waiting: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._unsaved = asyncio.Event()
+        self._is_saved_other = False
+        """Whether what is on disk may be of an earlier catalog, though its revision is the same."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def on_change(self, callback: Callable[[Catalog], None]) -> None:
@@ -76,14 +99,15 @@ class CatalogFeed:
         self._listeners.append(callback)
 
     async def start(self) -> None:
-        """Load the catalog, from PostgreSQL or else from the snapshot, and begin to follow. Raises
-        ``ConfigurationError`` when neither can be had, and when the database is another environment's."""
+        """Load the catalog, from PostgreSQL or else from the snapshot, and begin to follow. A database that lost its
+        catalog has less than the snapshot. Raises ``ConfigurationError`` when neither can be had, and when the database
+        is another environment's."""
         try:
             await self._look()
-        except _AWAY as error:
+        except (*_AWAY, _NothingToFollow) as error:
             await self._disconnect()
             self._failed(error)
-            await self._load_snapshot()
+            await self._load_snapshot(error)
         except BaseException:
             await self._disconnect()
             raise
@@ -146,7 +170,7 @@ class CatalogFeed:
         words = " ".join(str(error).split()) or type(error).__name__
         if self._error is None:
             log.warning(
-                "catalog: PostgreSQL does not answer, going on with revision %d: %s", self.current.revision, words
+                "catalog: PostgreSQL cannot be followed, going on with revision %d: %s", self.current.revision, words
             )
         self._error = words
 
@@ -154,53 +178,69 @@ class CatalogFeed:
         """One look: the revision, and what changed when it is not ours."""
         async with asyncio.timeout(_ANSWER_SECONDS):
             connection = await self._connect()
-            installation, environment, revision, overrides = await self._instance(connection)
-        self._check_instance(installation, environment)
-        if revision != self.current.revision or not self.current.installation:
+            there = await self._instance(connection)
+        self._check_instance(there)
+        await self._check_wholeness(there)
+        if there.revision != self.current.revision or there.made != self._made:
             async with asyncio.timeout(_LOAD_SECONDS):
-                await self._load(connection, installation)
-        elif overrides != self._overrides_seen:
+                await self._load(connection)
+        elif there.overrides != self._overrides_seen:
             async with asyncio.timeout(_LOAD_SECONDS):
-                await self._load_overrides(connection, overrides)
+                await self._load_overrides(connection, there.overrides)
         if self._error is not None:
-            log.info("catalog: PostgreSQL answers again, revision %d", self.current.revision)
+            log.info("catalog: PostgreSQL is followed again, revision %d", self.current.revision)
         self._looked_at, self._error = time.monotonic(), None
 
-    async def _instance(self, connection: AsyncConnection[TupleRow]) -> tuple[str, str, int, str]:
+    async def _instance(self, connection: AsyncConnection[TupleRow]) -> _Instance:
         try:
             row = await (await connection.execute(self._query("instance"))).fetchone()
         except psycopg.errors.UndefinedTable as error:
-            raise ConfigurationError("the database has no mqops tables: run `mqops migrate`") from error
+            raise _NothingToFollow("the database has no mqops tables: run `mqops migrate`") from error
         if row is None:
-            raise ConfigurationError("the database belongs to no installation yet: run `mqops apply`")
-        return row[0], row[1], row[2], row[3]
+            raise _NothingToFollow("the database belongs to no installation yet: run `mqops apply`")
+        return _Instance(*row)
 
-    def _check_instance(self, installation: str, environment: str) -> None:
-        if environment != self.current.environment:
+    def _check_instance(self, there: _Instance) -> None:
+        if there.environment != self.current.environment:
             raise ConfigurationError(
-                f"the database belongs to environment {environment!r}, this process to {self.current.environment!r}: "
-                "set MQOPS_ENVIRONMENT, or DATABASE_URL to the right database"
+                f"the database belongs to environment {there.environment!r}, this process to "
+                f"{self.current.environment!r}: set MQOPS_ENVIRONMENT, or DATABASE_URL to the right database"
             )
-        if self.current.installation not in ("", installation):
+        if self.current.installation not in ("", there.installation):
             raise ConfigurationError(
-                f"the database belongs to installation {installation}, this process to {self.current.installation}: "
-                "set DATABASE_URL to the right database, or start afresh"
+                f"the database belongs to installation {there.installation}, this process to "
+                f"{self.current.installation}: set DATABASE_URL to the right database, or start afresh"
             )
 
-    async def _load(self, connection: AsyncConnection[TupleRow], installation: str) -> None:
+    async def _check_wholeness(self, there: _Instance) -> None:
+        """Raises ``_NothingToFollow`` for a catalog that was made anew and is not applied to yet, where the one of
+        before is known: requests shall not be refused meanwhile."""
+        if not there.is_recovering or there.made == self._made:
+            return
+        known = self.current.installation
+        if not known:
+            header = await asyncio.to_thread(read_header, self._snapshot_path)
+            known = "" if header is None else header.installation
+        if known == there.installation:
+            raise _NothingToFollow("the database lost its catalog: run `mqops rebuild`, and `mqops apply`")
+
+    async def _load(self, connection: AsyncConnection[TupleRow]) -> None:
         """Take in what changed; everything, when what is known does not add up to what is there."""
-        empty = Catalog(installation=installation, environment=self.current.environment)
         async with connection.transaction():
             await connection.execute(self._query("one_view"))
-            _, _, revision, seen = await self._instance(connection)
+            there = await self._instance(connection)
+            revision = there.revision
+            empty = Catalog(installation=there.installation, environment=self.current.environment)
             overrides = await self._read_overrides(connection)
-            base = self.current if 0 < self.current.revision < revision else empty
+            is_later = 0 < self.current.revision < revision and there.made == self._made
+            base = self.current if is_later else empty
             catalog = await self._changed_since(connection, base, revision, overrides)
             count = await (await connection.execute(self._query("count"))).fetchone()
             if base is not empty and count != (len(catalog.rows),):
                 catalog = await self._changed_since(connection, empty, revision, overrides)
         self._swap(catalog)
-        self._overrides_seen = seen
+        self._is_saved_other = self._is_saved_other or there.made != self._made
+        self._made, self._overrides_seen = there.made, there.overrides
         self._unsaved.set()
 
     async def _load_overrides(self, connection: AsyncConnection[TupleRow], seen: str) -> None:
@@ -247,8 +287,10 @@ class CatalogFeed:
 
     # The snapshot
 
-    async def _load_snapshot(self) -> None:
+    async def _load_snapshot(self, cause: BaseException) -> None:
         snapshot = await asyncio.to_thread(read_snapshot, self._snapshot_path, self.current.environment)
+        if snapshot is None and isinstance(cause, _NothingToFollow):
+            raise cause
         if snapshot is None:
             raise ConfigurationError(
                 f"PostgreSQL cannot be reached ({self._error}), and there is no catalog snapshot at "
@@ -269,8 +311,10 @@ class CatalogFeed:
         catalog = self.current
         header = await asyncio.to_thread(read_header, self._snapshot_path)
         known = (catalog.installation, catalog.revision, overrides_digest(catalog.overrides))
-        if header is not None and (header.installation, header.revision, header.overrides) == known:
+        is_saved = header is not None and (header.installation, header.revision, header.overrides) == known
+        if is_saved and not self._is_saved_other:
             return
+        self._is_saved_other = False
         rows = tuple(catalog.rows.values())
         snapshot = Snapshot(catalog.installation, catalog.environment, catalog.revision, rows, catalog.overrides)
         try:

@@ -22,6 +22,7 @@ from mqops.cli import (
     migrate,
     pause,
     plan,
+    rebuild,
     reconcile,
     rollback,
     serve,
@@ -56,6 +57,7 @@ _COMMANDS = (
     work,
     reconcile,
     migrate,
+    rebuild,
     doctor,
     completion,
 )

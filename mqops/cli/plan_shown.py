@@ -107,7 +107,10 @@ def _print_results(report: "Report") -> None:
 
 
 def tell_holds(planned: "Planned") -> None:
-    """Prints which sources are held, and how much of their manifests waits for that, beside the output."""
+    """Prints which sources are held, and how much of their manifests waits for that, beside the output; and what else
+    there is to know of the stores."""
+    for warning in planned.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     tell_held(map(str, planned.holds), planned.held_back)
 
 

@@ -1,8 +1,9 @@
 -- What the data plane reads of the catalog. It writes none of it.
 
 -- name: instance
--- And what tells the overrides that are in force from others: they change without a revision.
-SELECT installation::text, environment, revision,
+-- With when the catalog was made, which tells it from an earlier one of the installation, and whether that is lost and
+-- nothing was applied since. And what tells the overrides that are in force from others: they change without a revision.
+SELECT installation::text, environment, revision, created_at::text, recovering_since IS NOT NULL,
        (SELECT coalesce(md5(string_agg(concat_ws('|', uid, override_state, override_by, override_since, override_reason,
                                                  override_until), ',' ORDER BY uid)), '')
         FROM mq_runtime

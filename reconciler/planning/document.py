@@ -187,6 +187,8 @@ class PlanDocument(TypedDict):
     """In the order in which they are made."""
     refused: list[RefusalDocument]
     leftovers: list[LeftoverDocument]
+    unclaimed: list[NameDocument]
+    """What nothing declares, and only Redis holds or a rebuild found: it is left alone."""
     others: int
     """How many resources belong to owners that are not loaded, and are left alone."""
     outside: list[OutsideDocument]

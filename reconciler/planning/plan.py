@@ -3,7 +3,7 @@
 A plan made right after an apply that went through is empty, whatever moved about within the manifests.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -12,11 +12,11 @@ from reconciler.planning.beside import NOTHING_BESIDE, Beside, beside
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.diff import diff
-from reconciler.planning.placement import Leftover, leftovers
+from reconciler.planning.placement import Leftover, leftovers, unclaimed
 from reconciler.planning.refusals import Refusal, refuse
 from reconciler.planning.renames import renames_of
 from reconciler.planning.scope import EVERYTHING, Scope, narrowed, refreshed
-from reconciler.state import NO_SOURCES, Observed, Origin, Resource
+from reconciler.state import NO_SOURCES, REBUILT, Observed, Origin, Resource
 
 NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
 
@@ -48,6 +48,8 @@ class Plan:
     """What interrupted deletes left on Redis, removed with the next apply."""
     moved: tuple[Moved, ...] = ()
     """What stands elsewhere in the manifests than before: noted by an apply, but no change."""
+    unclaimed: tuple[Identity, ...] = ()
+    """What nothing declares, and only Redis holds or a rebuild found: left alone, and reported."""
     others: int = 0
     """How many resources of the catalog belong to owners that are not loaded, and are left alone."""
     outside: tuple[Outside, ...] = ()
@@ -97,11 +99,27 @@ def plan(
         refused=refused,
         leftovers=removed,
         moved=_moved(desired, observed, changes) if scope.is_whole else (),
+        unclaimed=_unclaimed(desired, changes, observed, sources) if scope.is_whole else (),
         others=_others(changes, observed, sources),
         outside=() if scope.is_whole else _outside((every, every_leftover), (changes, removed)),
         beside=beside(observed, frozenset(sources)),
         revision=observed.revision,
     )
+
+
+def _unclaimed(
+    desired: Iterable[Resource], changes: Iterable[Change], observed: Observed, sources: Container[str]
+) -> tuple[Identity, ...]:
+    if REBUILT in sources:
+        return ()
+    wanted = {resource.identity for resource in desired}
+    wanted.update(change.renamed_from for change in changes if change.renamed_from is not None)
+    rows = (
+        identity
+        for identity, row in observed.applied.items()
+        if row.resource.managed_by == REBUILT and row.resource.implied_by is None
+    )
+    return tuple(sorted({*rows, *unclaimed(observed)} - wanted))
 
 
 def _others(changes: Iterable[Change], observed: Observed, sources: Mapping[str, SourceSpec]) -> int:

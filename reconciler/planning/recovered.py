@@ -72,6 +72,7 @@ def _known(observed: Observed) -> Iterator[tuple[Identity, Mapping[str, Any]]]:
     found = unclaimed(observed)
     names = {row.uid: identity for identity, row in observed.applied.items()}
     names |= {uid: identity for identity, uid in found.items()}
+    shared = {live.meta.get("topic") for live in observed.subscriptions.values() if live.meta.get("own") == "0"}
     tenants: dict[str, bool] = {}
     for identity, uid in found.items():
         live = observed.subscriptions[uid] if identity.kind == "Subscription" else observed.topics[uid]
@@ -81,6 +82,8 @@ def _known(observed: Observed) -> Iterator[tuple[Identity, Mapping[str, Any]]]:
             continue
         if identity.kind == "Queue":
             told |= _of_queue(identity, observed, names)
+        elif uid in shared:
+            told["public"] = True  # or the other tenant could not read it
         tenants[identity.tenant] = tenants.get(identity.tenant, False) or live.meta.get("state") == "closing"
         yield identity, told
     for tenant, is_closing in tenants.items():

@@ -5,7 +5,7 @@ Text carries no colour of its own: each line says what it is about, and the comm
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import PurePath
 from typing import Any
@@ -28,7 +28,7 @@ from reconciler.planning.document import (
 from reconciler.planning.fields import leaves
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
-from reconciler.state import Cost, Resource
+from reconciler.state import REBUILT, Cost, Resource
 
 SYMBOLS = {
     Action.CREATE: "+",
@@ -105,9 +105,27 @@ def notes(plan: Plan) -> Iterator[str]:
         what = "1 resource of another owner is" if plan.others == 1 else f"{plan.others} resources of other owners are"
         yield f"{what} left alone."
     if plan.outside:
-        named = ", ".join(f"{one.action} {one.identity}" for one in plan.outside[:_MOST_NAMED])
-        more = f", and {len(plan.outside) - _MOST_NAMED} more" if len(plan.outside) > _MOST_NAMED else ""
-        yield f"Left out, since the plan is limited: {named}{more}."
+        named = _listed([f"{one.action} {one.identity}" for one in plan.outside])
+        yield f"Left out, since the plan is limited: {named}."
+    unclaimed = unclaimed_note(plan)
+    if unclaimed is not None:
+        yield unclaimed
+
+
+def unclaimed_note(plan: Plan) -> str | None:
+    """What nothing declares and no source owns, in a sentence with the ways out; ``None`` where there is no such."""
+    if not plan.unclaimed:
+        return None
+    named = _listed(list(map(str, plan.unclaimed)))
+    return (
+        f"Nothing here declares what only Redis holds or a rebuild found: {named}. Write its manifests with `mqops "
+        f"export`; or delete it with `mqops rebuild` and --take-over {REBUILT}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def footer(plan: Plan) -> str:
@@ -144,6 +162,7 @@ def as_json(plan: Plan) -> PlanDocument:
             for refusal in plan.refused
         ],
         "leftovers": [{**_identity_json(leftover.identity), "uid": leftover.uid} for leftover in plan.leftovers],
+        "unclaimed": [_identity_json(identity) for identity in plan.unclaimed],
         "others": plan.others,
         "outside": [{**_identity_json(one.identity), "action": one.action} for one in plan.outside],
         "runtime_overrides": [_override_json(it.identity, it.override) for it in plan.beside.overrides],
@@ -189,7 +208,7 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
         notes.append(_cost_text(change.cost))
     note = f" ({'; '.join(notes)})" if notes else ""
     what = f"  {SYMBOLS[change.action]} {change.action.verb} {named(change)}{note}"
-    yield change.action.value, f"{what}  {_place(change, directory)}"
+    yield change.action.value, f"{what}{_place(change, directory)}"
     if change.action is Action.CREATE or (change.action is Action.ADOPT and change.before is None):
         for path, value in _told(change.resource):
             yield "field", f"      {path}: {value_text(value)}"
@@ -220,8 +239,11 @@ def _field_text(field: FieldChange) -> str:
 
 
 def _place(change: Change, directory: str) -> str:
+    """Behind what is said of it; nothing for what stands in no file."""
+    if not change.origin.file:
+        return ""
     place = printable(f"{PurePath(directory, change.origin.file)}:{change.origin.line}")
-    return f"was {place}" if change.action is Action.DELETE else place
+    return f"  was {place}" if change.action is Action.DELETE else f"  {place}"
 
 
 def _told(resource: Resource) -> Iterator[tuple[str, Any]]:
@@ -252,7 +274,7 @@ def refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line
     for refusal in refused:
         if refusal.obstacle not in _OF_MANY:
             change = refusal.change
-            yield "refused", f"  ! cannot {change.action.verb} {named(change)}  {_place(change, directory)}"
+            yield "refused", f"  ! cannot {change.action.verb} {named(change)}{_place(change, directory)}"
             yield "refused", f"      {refusal.message}"
 
 

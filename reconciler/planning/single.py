@@ -34,6 +34,7 @@ def plan_single(
         ),
         leftovers=(),
         moved=(),
+        unclaimed=(),
         others=0,
         beside=found.beside.of_tenant(target.tenant or target.name),
     )

@@ -7,7 +7,8 @@ is unknown, not bad.
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from psycopg import Connection
@@ -17,7 +18,14 @@ from redis.exceptions import ResponseError
 from mqops.errors import ConfigurationError
 from mqops.keys import Keyspace
 from mqops.sql import queries
-from reconciler.stores.instance import Instance, agree, read_broker, read_database
+from reconciler.stores.instance import (
+    Instance,
+    agree,
+    read_broker,
+    read_database,
+    read_recovering,
+    unstamped_broker,
+)
 from reconciler.stores.migrate import load_migrations, pending, read_applied
 
 Verdict = Literal["ok", "bad", "unknown"]
@@ -28,6 +36,8 @@ another installation's data cannot."""
 
 MAX_CLOCK_SKEW_SECONDS = 5.0
 """Message ids, expiry of credentials and schedules compare clocks; half a worker's heartbeat limit."""
+
+_AFTER_LOSS = "run `mqops rebuild`, and `mqops apply`"
 
 _LEAST_REDIS = (7, 0)
 _LEAST_VALKEY = (8, 0)
@@ -46,6 +56,8 @@ class RedisFacts:
     clock_skew_seconds: float
     """Its clock less ours, never more precise than the way there and back."""
     stamp: Instance | None
+    keys: Keyspace = field(default_factory=Keyspace)
+    """Under whose prefix the stamp was looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ class PostgresFacts:
     pending_migrations: int
     migration_problem: str | None
     """Why its migrations are not ours, when they are not."""
+    recovering_since: datetime | None = None
+    """Since when its catalog is known as lost, and nothing was applied to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ def gather_redis(redis: Redis, keys: Keyspace, clock: Callable[[], float] = time
         eviction_policy=_setting(redis, "maxmemory-policy"),
         clock_skew_seconds=skew,
         stamp=read_broker(redis, keys),
+        keys=keys,
     )
 
 
@@ -111,13 +126,15 @@ def gather_postgres(connection: Connection[Any], clock: Callable[[], float] = ti
         waiting, problem = len(pending(load_migrations(), read_applied(connection))), None
     except ConfigurationError as error:
         waiting, problem = 0, str(error)
+    stamp = read_database(connection)
     return PostgresFacts(
         version_number=row[0],
         version=row[1],
         clock_skew_seconds=_skew(row[2], before, after),
-        stamp=read_database(connection),
+        stamp=stamp,
         pending_migrations=waiting,
         migration_problem=problem,
+        recovering_since=read_recovering(connection) if stamp is not None and not waiting and not problem else None,
     )
 
 
@@ -196,6 +213,18 @@ def _examine_instance(facts: Facts) -> Finding:
     except ConfigurationError as error:
         found, _, remedy = str(error).rpartition(": ")
         return Finding(name, "bad", found, remedy, refusal="always")
+    unstamped = unstamped_broker(facts.postgres.stamp, facts.redis.stamp, facts.redis.keys)
+    if unstamped is not None:
+        found, remedy = unstamped.split(": ", 1)
+        return Finding(name, "bad", found, remedy, refusal="never")
+    if facts.postgres.stamp is None and stamp is not None:
+        found = f"Redis is {stamp}, and PostgreSQL knows nothing of it: it was emptied, or DATABASE_URL leads elsewhere"
+        return Finding(name, "bad", found, f"{_AFTER_LOSS}, or set DATABASE_URL back", refusal="never")
+    if facts.postgres.recovering_since is not None:
+        found = (
+            f"the catalog of {stamp} was lost, and nothing was applied since {facts.postgres.recovering_since:%FT%TZ}"
+        )
+        return Finding(name, "bad", found, _AFTER_LOSS, refusal="never")
     return Finding(name, "ok", str(stamp) if stamp else "not stamped yet: `mqops migrate` does it")
 
 

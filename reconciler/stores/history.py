@@ -25,7 +25,7 @@ class Author:
     actor: str
     """Such as ``ann@build-7``."""
     trigger: str
-    """``apply``, ``watch``, ``repair``, ``api``, ``rollback``, ``suspend`` or ``resume``."""
+    """``apply``, ``watch``, ``repair``, ``api``, ``rollback``, ``rebuild``, ``suspend`` or ``resume``."""
     commit: Commit | None = None
     """Of the manifests that are applied; ``None`` when they are of none."""
     note: str = ""

@@ -4,6 +4,7 @@ So that staging is not applied onto production, and two installations do not pru
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -49,15 +50,18 @@ def agree(database: Instance | None, broker: Instance | None, environment: str) 
 
 
 def establish(connection: Connection[Any], redis: Redis, keys: Keyspace, environment: str) -> Instance:
-    """The installation that both stores belong to; what is not stamped yet is stamped. The database is migrated.
+    """The installation that both stores belong to; what is not stamped yet is stamped. The database is migrated; when
+    it has no stamp and the Redis server has one, its catalog counts as lost: see ``read_recovering``.
 
     Raises ``ConfigurationError`` as ``agree`` does.
     """
-    instance = agree(read_database(connection), read_broker(redis, keys), environment)
+    stamped = read_broker(redis, keys)
+    instance = agree(read_database(connection), stamped, environment)
     if instance is None:
         instance = Instance(str(uuid4()), environment)
     # The first stamp wins in both stores, so of two processes that do this at once both end with the same one.
-    connection.execute(queries("instance")["stamp"], (instance.installation, instance.environment))
+    place = {"installation": instance.installation, "environment": instance.environment}
+    connection.execute(queries("instance")["stamp"], {**place, "is_lost": stamped is not None})
     instance = read_database(connection) or instance
     redis.hsetnx(keys.stamp, "environment", instance.environment)
     redis.hsetnx(keys.stamp, "installation", instance.installation)
@@ -71,6 +75,28 @@ def read_database(connection: Connection[Any]) -> Instance | None:
     (exists,) = connection.execute(sql["exists"]).fetchone() or (False,)
     row = connection.execute(sql["read"]).fetchone() if exists else None
     return Instance(*row) if row else None
+
+
+def read_recovering(connection: Connection[Any]) -> datetime | None:
+    """Since when it is known that the database's catalog was lost; None once manifests were applied to it since."""
+    row = connection.execute(queries("instance")["recovering"]).fetchone()
+    return None if row is None else row[0]
+
+
+def end_recovery(connection: Connection[Any]) -> None:
+    """Manifests were applied: from here on running processes follow the database again."""
+    connection.execute(queries("instance")["recovered"])
+
+
+def unstamped_broker(database: Instance | None, broker: Instance | None, keys: Keyspace) -> str | None:
+    """What to say when a Redis server does not know the installation that the database is of; None when it does."""
+    if database is None or broker is not None:
+        return None
+    return (
+        f"Redis has no stamp under {keys.prefix!r}, and PostgreSQL is {database}: it was flushed, or REDIS_URL or "
+        "REDIS_KEY_PREFIX lead elsewhere than before: unless it was flushed, set them back; an apply makes everything "
+        "anew there, and the messages of before stay behind"
+    )
 
 
 def read_broker(redis: Redis, keys: Keyspace) -> Instance | None:
