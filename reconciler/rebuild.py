@@ -5,19 +5,17 @@ does not tell (labels, filters, handlers, credentials) is completed by the next 
 declares stays, owned by nobody, and is reported.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mqops.errors import ConfigurationError
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, establish
+from reconciler.pipeline import Execution, establish
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.recovered import recovered
 from reconciler.state import REBUILT, Observed
 from reconciler.stores import Stores, instance, lock, migrate, translated
-from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe, observe_live
 from reconciler.stores.store import Rows
@@ -61,15 +59,8 @@ def plan_rebuild(settings: Settings, stores: Stores) -> Rebuild:
 _NOTHING = Rows(applied={}, lost={}, revision=0, overrides={}, suspended={})
 
 
-def rebuild(
-    settings: Settings,
-    stores: Stores,
-    author: Author,
-    *,
-    select: Callable[[Rebuild], Plan] = lambda found: found.plan,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-) -> tuple[Rebuild, Report]:
-    """Migrates and stamps the database, and does what ``select`` takes from the plan that is made then.
+def rebuild(settings: Settings, stores: Stores, execution: Execution[Rebuild]) -> tuple[Rebuild, Report]:
+    """Migrates and stamps the database, plans, and does what ``execution`` selects.
 
     Raises like ``plan_rebuild``; and ``Conflict`` when another rebuild goes on for too long, ``Refused`` when the
     catalog moved on meanwhile.
@@ -78,7 +69,7 @@ def rebuild(
     with translated():
         migrate.migrate(stores.database)
     establish(stores, settings)
-    with lock.hold(stores.database, {REBUILT}, author, lock_timeout_seconds):
+    with lock.hold(stores.database, {REBUILT}, execution.author, execution.lock_timeout_seconds):
         found = plan_rebuild(settings, stores)
-        selected = select(found)
-        return found, apply(selected, found.observed, stores, author)
+        selected = execution.select(found)
+        return found, apply(selected, found.observed, stores, execution.author, execution.oversight)

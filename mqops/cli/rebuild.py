@@ -8,6 +8,7 @@ from mqops.cli.asked import ApplyOutput, AutoApprove, LockTimeout
 from mqops.cli.exit_codes import ERROR
 from mqops.cli.plan import approve, seconds_of, working
 from mqops.cli.plan_shown import show, tell
+from mqops.cli.under_way import UnderWay
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def rebuild(
     Exit code 1 when something failed.
     """
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import author_of, require_same
+    from reconciler.pipeline import Execution, author_of, require_same
     from reconciler.rebuild import plan_rebuild
     from reconciler.rebuild import rebuild as rebuild_catalog
 
@@ -54,12 +55,12 @@ def rebuild(
             return found.plan
 
         status.update("rebuilding")
-        author = author_of("rebuild")
-        found, report = rebuild_catalog(settings, stores, author, select=select, lock_timeout_seconds=timeout_seconds)
+        execution = Execution(author_of("rebuild"), select, timeout_seconds, UnderWay(status))
+        found, report = rebuild_catalog(settings, stores, execution)
     tell(report, found.plan, output)
     if output == "text" and report.done:
         typer.echo("What Redis does not tell is at its defaults: `mqops apply` completes it from the manifests.")
-    if report.failed:
+    if not report.is_complete:
         raise typer.Exit(ERROR)
 
 

@@ -18,5 +18,18 @@ SELECT to_regclass('mq_migrations') IS NOT NULL;
 -- name: applied
 SELECT number, name, checksum FROM mq_migrations ORDER BY number;
 
+-- name: forget
+-- Functions of ours that somebody left who dropped the tables: they are made again with them.
+DO $$
+DECLARE
+    ours regprocedure;
+BEGIN
+    FOR ours IN SELECT oid FROM pg_proc
+                WHERE starts_with(proname, 'mq_') AND pronamespace = current_schema()::regnamespace
+    LOOP
+        EXECUTE format('DROP FUNCTION %s CASCADE', ours);
+    END LOOP;
+END $$;
+
 -- name: record
 INSERT INTO mq_migrations (number, name, checksum) VALUES (%s, %s, %s);

@@ -81,7 +81,10 @@ def migrate(connection: Connection[Any]) -> list[Migration]:
     with connection.transaction():
         connection.execute(sql["lock"])
         connection.execute(sql["create"])
-        todo = pending(load_migrations(), read_applied(connection))
+        done = read_applied(connection)
+        if not done:
+            connection.execute(sql["forget"])
+        todo = pending(load_migrations(), done)
         for migration in todo:
             connection.execute(migration.sql)
             connection.execute(sql["record"], (migration.number, migration.name, migration.checksum))
