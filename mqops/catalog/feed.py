@@ -146,8 +146,10 @@ class CatalogFeed:
         failures = 0
         while True:
             delay = POLL_SECONDS if failures == 0 else _BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS)) - 1]
+            # Not `wait_for`: until Python 3.12 it loses a cancellation that comes with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
             await asyncio.sleep(_CLOSEST_LOOKS_SECONDS)
             self._wake.clear()
             waiting, self._waiting = self._waiting, []

@@ -126,8 +126,10 @@ class Worker:
                 except Exception:
                     log.exception("a sweep failed")
             self._report.flush()
+            # Not `wait_for`: until Python 3.12 it loses a cancellation that comes with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._sweep_now.wait(), SWEEP_SECONDS)
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._sweep_now.wait()
             self._sweep_now.clear()
 
     async def _drain(self, hurry: asyncio.Event, drain_seconds: float) -> None:

@@ -250,8 +250,10 @@ class Connection:
             if oldest is None and self._is_quiet():
                 self._write_ping()
                 oldest = self._pending[0] if self._pending else None
+            # Not `wait_for`: until Python 3.12 it loses a cancellation that comes with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), REPLY_TIMEOUT_SECONDS)
+                async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
+                    await self._lost.wait()
             if oldest is not None and self._pending and self._pending[0] is oldest:
                 raise ConnectionLost(f"no reply within {REPLY_TIMEOUT_SECONDS:g} s")
 

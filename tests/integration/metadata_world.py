@@ -142,7 +142,7 @@ def credential(tenant: str, name: str, key: str, roles: str) -> str:
 
 @dataclass
 class Receiver:
-    """A webhook: fails what says so, takes its time over the rest, and knows what it had at once."""
+    """A webhook: fails what says so, hangs where told to, takes its time over the rest; knows what it had at once."""
 
     arrived: list[tuple[float, dict[str, str], Any]] = field(default_factory=list)
     at_once: int = 0
@@ -154,7 +154,7 @@ class Receiver:
             self.arrived.append((time.time(), headers, body))
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-        time.sleep(0.2)
+        time.sleep(5 if body == "hang" else 0.2)
         with self.lock:
             self.at_once -= 1
         return 500 if body == "fail" else 200

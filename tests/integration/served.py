@@ -44,6 +44,7 @@ class Client:
     port: int
     key: str | None = None
     tenant: str | None = None
+    host: str = "127.0.0.1"
 
     def with_key(self, key: str | None, tenant: str | None = None) -> "Client":
         return replace(self, key=key, tenant=tenant)
@@ -58,7 +59,7 @@ class Client:
         if self.tenant is not None:
             sent["X-Mqops-Tenant"] = self.tenant
         is_raw = body is None or isinstance(body, bytes) or hasattr(body, "__next__")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
         with contextlib.closing(connection):
             connection.request(method, path, body if is_raw else json.dumps(body), sent, **options)
             response = connection.getresponse()

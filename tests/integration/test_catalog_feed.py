@@ -63,6 +63,26 @@ def test_a_refresh_sees_what_was_applied_before_it_whoever_else_asks(
     uvloop.run(scenario())
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_feed_that_is_woken_as_it_is_stopped_stops(
+    installation: Installation, database_url: str, tmp_path: Path, turns: int
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 took the cancellation for the waking, and the process went on for ever."""
+
+    async def scenario() -> None:
+        feed = CatalogFeed(database_url, "default", tmp_path / "catalog.snapshot")
+        await feed.start()
+        await asyncio.sleep(0.1)
+        waking = asyncio.create_task(feed.refresh())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await feed.stop()
+        waking.cancel()
+
+    uvloop.run(scenario())
+
+
 def test_what_a_repair_put_back_and_a_row_that_vanished_are_noticed_with_the_next_revision(
     installation: Installation, database_url: str, tmp_path: Path
 ) -> None:

@@ -220,6 +220,25 @@ def test_one_tenants_backlog_does_not_keep_another_waiting(platform: PushPlatfor
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_worker_that_is_told_of_work_as_it_goes_goes(platform: PushPlatform, tmp_path: Path, turns: int) -> None:
+    """`asyncio.wait_for` of Python 3.11 took the cancellation of the sweep for news: `mqops work` never ended."""
+
+    async def main() -> None:
+        platform.tenant("acme")
+        async with working(platform, tmp_path) as running:
+            sweep = asyncio.create_task(running.worker._keep_sweeping())
+            await asyncio.sleep(0.1)
+            running.worker._sweep_now.set()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            sweep.cancel()
+            await asyncio.wait([sweep], timeout=5)
+            assert sweep.done()
+
+    asyncio.run(main())
+
+
 def test_the_catalog_is_followed_while_at_work(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink() as first, sink() as second:
