@@ -3,10 +3,11 @@ apply of manifests, over the resource's tenant alone, so that it costs what the 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mqops.errors import Conflict
+from mqops.errors import BrokerNotAvailable, Conflict
 from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
@@ -14,12 +15,13 @@ from reconciler.manifests.authority import EVERYTHING
 from reconciler.manifests.problem import Problem
 from reconciler.manifests.single import declared_again, judge, manifest_of
 from reconciler.manifests.validate import Declared
-from reconciler.pipeline import require_same_installation
+from reconciler.pipeline import require_same_installation, with_report
+from reconciler.planning.conditions import Pass
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan
 from reconciler.planning.single import is_refused, plan_single
 from reconciler.state import API, NO_SOURCES, Applied, Observed
-from reconciler.stores import Stores, lock, translated
+from reconciler.stores import Stores, conditions, lock, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.observe import observe_tenant
@@ -80,6 +82,9 @@ def edit(wanted: Edit, settings: Settings, stores: Stores, author: Author) -> Ed
                 if attempt == _ATTEMPTS:
                     raise
                 continue
+            with suppress(BrokerNotAvailable):  # it is applied
+                made = Pass(found.observed, found.plan, NO_SOURCES, is_whole=False)
+                conditions.note(stores.database, with_report(made, report))
             return Edited(found.plan, found.observed, report, is_refused=False)
     raise AssertionError("the last attempt returns or raises")
 

@@ -5,29 +5,32 @@ be done, and doing it. The command line, the watch loop and `mqops up` all come 
 import getpass
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from mqops.errors import ConfigurationError, Refused
+from mqops.errors import BrokerNotAvailable, ConfigurationError, Refused
 from mqops.model import Identity, SourceSpec
 from mqops.nearest import nearest
 from mqops.settings import Settings
-from reconciler.apply import Report, apply
+from reconciler.apply import Outcome, Report, apply
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests import authority
 from reconciler.manifests.check import Checked, check, check_file
 from reconciler.manifests.earlier import Earlier
 from reconciler.manifests.problem import Problem
 from reconciler.oversight import UNATTENDED, Oversight
+from reconciler.planning.change import Change
+from reconciler.planning.conditions import Pass, Undone
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired, unreplaced
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.provenance import read_commit, read_trees
 from reconciler.state import Commit, Content, Observed
-from reconciler.stores import Stores, instance, lock, migrate, sources, translated
+from reconciler.stores import Stores, conditions, instance, lock, migrate, sources, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
@@ -233,7 +236,34 @@ def apply_manifests(request: Request, stores: Stores, execution: Execution[Plann
         if request.scope.is_whole and report.is_complete:
             with translated():
                 instance.end_recovery(stores.database)
+        with suppress(BrokerNotAvailable):  # it is applied; the next pass notes it
+            note_pass(planned, stores, report)
         return replace(planned, plan=selected), report
+
+
+def note_pass(planned: Planned, stores: Stores, report: Report | None = None, reported: Iterable[Change] = ()) -> None:
+    """Notes of the resources what ``planned`` found of them, and what came of it: in their conditions. ``report`` is
+    ``None`` before anything is done; ``reported`` is only reported. Raises ``BrokerNotAvailable``."""
+    checked = planned.request.checked
+    found = Pass(
+        planned.observed,
+        planned.plan,
+        checked.sources,
+        planned.holds,
+        frozenset(change.identity for change in reported),
+        is_whole=planned.request.scope.is_whole,
+    )
+    conditions.note(stores.database, found if report is None else with_report(found, report))
+
+
+def with_report(found: Pass, report: Report) -> Pass:
+    """``found``, and what came of it."""
+    undone = (*report.failed, *report.not_done)
+    return replace(
+        found,
+        done=frozenset(change.identity for change in report.done),
+        undone={it.identity: Undone(it.message, it.outcome is Outcome.FAILED) for it in undone},
+    )
 
 
 def _owners(request: Request) -> set[str]:

@@ -5,19 +5,21 @@ the same rollback run again finishes it.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from mqops.errors import ConfigurationError, Refused
+from mqops.errors import BrokerNotAvailable, ConfigurationError, Refused
 from mqops.model import Identity, SourceSpec
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.pipeline import Execution, establish, require_same_installation
+from reconciler.pipeline import Execution, establish, require_same_installation, with_report
+from reconciler.planning.conditions import Pass
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import grounded
 from reconciler.planning.plan import Plan, plan
 from reconciler.state import NO_SOURCES, Applied, Observed, Resource
-from reconciler.stores import Stores, lock, revisions, sources
+from reconciler.stores import Stores, conditions, lock, revisions, sources
 from reconciler.stores.cost import read_costs
 from reconciler.stores.observe import observe
 
@@ -87,7 +89,18 @@ def roll_back(found: Rollback, stores: Stores, execution: Execution[Rollback]) -
         establish(stores, wanted.settings)
         if planned.is_going:
             sources.pin(stores.database, wanted.sources, author.actor, wanted.revision)
-        return planned, apply(selected, planned.observed, stores, author, execution.oversight)
+        report = apply(selected, planned.observed, stores, author, execution.oversight)
+        with suppress(BrokerNotAvailable):  # it is applied
+            _note(planned, report, stores)
+        return planned, report
+
+
+def _note(planned: Rollback, report: Report, stores: Stores) -> None:
+    """Of the resources, what came of it."""
+    chosen = planned.wanted.sources
+    states = [sources.read_states(stores.database).get(name) for name in chosen]
+    pins = [state.pin for state in states if state is not None and state.pin is not None]
+    conditions.note(stores.database, with_report(Pass(planned.observed, planned.plan, chosen, pins), report))
 
 
 def _chosen(revision: int, names: Collection[str], past: Collection[Resource]) -> tuple[str, ...]:

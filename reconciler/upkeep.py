@@ -26,6 +26,7 @@ from reconciler.pipeline import (
     apply_manifests,
     author_of,
     check_manifests,
+    note_pass,
     plan_manifests,
     with_commit,
 )
@@ -141,6 +142,8 @@ class Upkeep:
         done, held = self._select(planned)
         self._tell_held(held)
         self._tell_refused(planned.plan)
+        # Before anything is put right: should that not come to its end, it is known what is not as declared.
+        note_pass(planned, stores, reported=held)
         if done.is_empty and not done.moved and not planned.renewed and not planned.is_recovering:
             self._is_declared_anew = False
             self._told.pop("failures", None)

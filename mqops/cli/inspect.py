@@ -29,7 +29,8 @@ def get(
         str | None, typer.Option("--selector", "-l", help="Only with these labels: key=value,key=value.")
     ] = None,
     output: Annotated[
-        Literal["text", "json", "yaml", "name"], typer.Option("--output", "-o", help="text, json, yaml or name")
+        Literal["text", "wide", "json", "yaml", "name"],
+        typer.Option("--output", "-o", help="text, wide, json, yaml or name"),
     ] = "text",
 ) -> None:
     """List what is applied, with live numbers of topics, queues and subscriptions."""

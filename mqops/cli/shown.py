@@ -10,6 +10,7 @@ import yaml
 
 from mqops.cli.tables import print_line, print_pairs, print_table
 from mqops.model import Identity, Kind
+from mqops.status import Status, conditions, moment_of
 from reconciler.manifests.problem import printable
 from reconciler.planning.beside import moment, of_ms, override_text, suspended_text
 from reconciler.planning.fields import leaves
@@ -22,7 +23,7 @@ _MOST_LISTED = 20
 
 
 def print_items(
-    items: Sequence[Item], kind: Kind, output: Literal["text", "json", "yaml", "name"], *, is_single: bool
+    items: Sequence[Item], kind: Kind, output: Literal["text", "wide", "json", "yaml", "name"], *, is_single: bool
 ) -> None:
     """``is_single``: one was asked for by name, so programs get it bare, not in a list."""
     if output == "name":
@@ -38,7 +39,7 @@ def print_items(
     elif not items:
         typer.echo(f"No {kind.plural}.")
     else:
-        _print_items_table(items)
+        _print_items_table(items, is_wide=output == "wide")
 
 
 def moment_text(when: datetime) -> str:
@@ -46,15 +47,18 @@ def moment_text(when: datetime) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _print_items_table(items: Sequence[Item]) -> None:
+def _print_items_table(items: Sequence[Item], *, is_wide: bool) -> None:
     numbers = [name for name in _NUMBERS if name in items[0].numbers]
     beside = [_beside_text(item) for item in items]
     held = ["HELD"] if any(beside) else []
-    header = ("NAME", "MANAGED BY", "DECLARED AT", *held, "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
+    status = ["READY", "REASON", "SINCE", "MESSAGE"] if is_wide else ["READY"]
+    columns = ("NAME", *status, "MANAGED BY", "DECLARED AT", *held)
+    header = (*columns, "GENERATION", "AGE", *(_NUMBERS[name] for name in numbers))
     now = datetime.now(UTC)
     rows = [
         (
             _full_name(item.identity),
+            *_status_texts(item.status, is_wide=is_wide),
             item.applied.resource.managed_by,
             printable(str(item.applied.resource.origin)),
             *([told] if held else []),
@@ -64,7 +68,23 @@ def _print_items_table(items: Sequence[Item]) -> None:
         )
         for item, told in zip(items, beside, strict=True)
     ]
-    print_table(header, rows, left=3 + len(held))
+    print_table(header, rows, left=len(columns))
+
+
+def _status_texts(status: Status, *, is_wide: bool) -> tuple[str, ...]:
+    """Whether it is ready; and why not, in brief or with since when and all there is to say."""
+    if is_wide:
+        ready, since = str(status.is_ready), moment_of(status.ready_since_ms)
+        return ready, status.reason, since, printable(status.message)
+    return ("True" if status.is_ready else f"False ({status.reason})",)
+
+
+def _print_conditions(status: Status) -> None:
+    rows = [
+        tuple(printable(str(one[name])) for name in ("type", "status", "reason", "lastTransitionTime", "message"))
+        for one in conditions(status)
+    ]
+    print_table(("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"), rows, left=5)
 
 
 def _beside_text(item: Item) -> str:
@@ -141,6 +161,8 @@ def print_details(details: Details) -> None:
         "held": None if item.suspended is None else suspended_text(item.suspended),
     }
     print_pairs({name: value for name, value in facts.items() if value is not None})
+    heading("Conditions")
+    _print_conditions(item.status)
     section("Labels", dict(resource.labels))
     section("Annotations", dict(resource.annotations))
     section("Spec", {path.removeprefix("spec."): value_text(value) for path, value in leaves("spec", item.spec)})

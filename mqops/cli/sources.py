@@ -50,7 +50,7 @@ def read_source(stores: Stores, name: str, details: Details | None) -> Listed | 
 
 
 def print_sources(
-    sources: Sequence[Listed], output: Literal["text", "json", "yaml", "name"], *, is_single: bool
+    sources: Sequence[Listed], output: Literal["text", "wide", "json", "yaml", "name"], *, is_single: bool
 ) -> None:
     """``is_single``: one was asked for by name, so programs get it bare, not in a list."""
     found = [source_json(one) for one in sources]

@@ -5,18 +5,22 @@ Reads in bulk like the reconciler itself; changes nothing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from mqops.model import API_VERSION, Identity
 from mqops.override import Override
+from mqops.status import Reason, Status, conditions, unnoted
 from reconciler.planning.beside import moment, of_ms
 from reconciler.planning.drift import Drift, drift_of
 from reconciler.planning.fields import in_model_order
 from reconciler.planning.links import links
-from reconciler.planning.placement import STORED, placement_of, resolve
+from reconciler.planning.placement import STORED, Placement, placement_of, resolve
 from reconciler.state import Applied, LiveTopic, Observed, Suspended
 from reconciler.stores import Stores, translated
+from reconciler.stores.conditions import read_noted
 from reconciler.stores.history import Entry, changes_of
 from reconciler.stores.observe import observe_live, observe_rows
 from reconciler.stores.store import read_ages
@@ -34,6 +38,8 @@ class Item:
     numbers: Mapping[str, int]
     """Of topics and queues ``messages`` (ever stored); of subscriptions ``backlog`` (unfinished), ``deadLettered``
     and ``lost`` (destroyed by someone before they were read). Empty for other kinds."""
+    status: Status
+    """As it was noted; or that it has drifted, where that is found just now."""
     override: Override | None = None
     """Of a subscription: an operator's word that is in force."""
     suspended: Suspended | None = None
@@ -73,6 +79,7 @@ class Item:
                 "updatedAt": self.updated_at.isoformat(),
                 **self.numbers,
                 **self._beside(),
+                "conditions": conditions(self.status),
             },
         }
 
@@ -127,9 +134,8 @@ def read_items(stores: Stores, is_chosen: Callable[[Applied], bool]) -> list[Ite
     chosen = [applied for applied in rows.applied.values() if is_chosen(applied)]
     topics = {_topic_uid(applied, rows.applied) for applied in chosen}
     observed = observe_live(stores, rows, {applied.uid for applied in chosen} | topics)
-    with translated():
-        ages = read_ages(stores.database)
-    items = [_item(applied, ages, observed) for applied in chosen if applied.uid in ages]
+    known = _read_known(stores, observed)
+    items = [_item(applied, known, observed) for applied in chosen if applied.uid in known.ages]
     return sorted(items, key=lambda item: (item.identity.tenant, item.identity.name))
 
 
@@ -143,10 +149,8 @@ def read_details(stores: Stores, identity: Identity) -> Details | None:
     needs = {other: links(row.resource, rows.applied) for other, row in rows.applied.items()}
     readers = {rows.applied[other].uid for other in rows.applied if other.kind == "Subscription"}
     observed = observe_live(stores, rows, {applied.uid, topic_uid, *readers})
-    with translated():
-        ages = read_ages(stores.database)
     return Details(
-        item=_item(applied, ages, observed),
+        item=_item(applied, _read_known(stores, observed), observed),
         implied=tuple(sorted(other for other, row in rows.applied.items() if row.resource.implied_by == identity)),
         needed_by=tuple(sorted(other for other, needed in needs.items() if identity in needed)),
         partitions=_partitions(applied, topic_uid, observed),
@@ -155,10 +159,41 @@ def read_details(stores: Stores, identity: Identity) -> Details | None:
     )
 
 
-def _item(applied: Applied, ages: Mapping[str, tuple[datetime, datetime]], observed: Observed) -> Item:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of resources beside what Redis has of them."""
+
+    ages: Mapping[str, tuple[datetime, datetime]]
+    noted: Mapping[str, Status]
+    placement: Placement
+    now_ms: int
+
+    def status(self, applied: Applied, observed: Observed) -> Status:
+        status = self.noted.get(applied.uid) or unnoted(applied.generation, _milliseconds(self.ages[applied.uid][0]))
+        drift = drift_of(applied, observed, self.placement) if status.is_ready else None
+        if drift is None:
+            return status
+        message = f"{drift.reason.value.replace('_', ' ')}, found just now"
+        drifted = {"reason": Reason.DRIFTED.value, "message": message, "is_ready": False}
+        return msgspec.structs.replace(status, **drifted, ready_since_ms=self.now_ms)
+
+
+def _read_known(stores: Stores, observed: Observed) -> _Known:
+    with translated():
+        ages = read_ages(stores.database)
+    now_ms = _milliseconds(datetime.now(UTC))
+    return _Known(ages, read_noted(stores.database), placement_of(observed, ()), now_ms)
+
+
+def _milliseconds(when: datetime) -> int:
+    return int(when.timestamp() * 1000)
+
+
+def _item(applied: Applied, known: _Known, observed: Observed) -> Item:
     uid = applied.uid
-    numbers = numbers_of(applied, observed)
-    return Item(applied, *ages[uid], numbers, observed.overrides.get(uid), observed.suspended.get(uid))
+    status, numbers = known.status(applied, observed), numbers_of(applied, observed)
+    beside = (observed.overrides.get(uid), observed.suspended.get(uid))
+    return Item(applied, *known.ages[uid], numbers, status, *beside)
 
 
 def _topic_uid(applied: Applied, rows: Mapping[Identity, Applied]) -> str:

@@ -145,6 +145,7 @@ def commit(connection: Connection[Any], batch: Batch, author: Author) -> int:
             # Afterwards: whoever notes something of a resource looks first whether it is being deleted.
             _hand_on_overrides(connection, batch)
             connection.execute(queries("runtime")["forget"], {"uids": deleted})
+            connection.execute(queries("conditions")["forget"], {"uids": deleted})
         rows = [_row(change, batch.uids) for change in batch.done if _is_written(change)]
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             chunk = json.dumps(rows[start : start + _ROWS_AT_ONCE], ensure_ascii=False)

@@ -123,7 +123,7 @@ def test_broken_manifests_are_refused_with_every_place(shell: Shell) -> None:
 def test_get_and_describe_tell_what_is_applied(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
     listed = shell.succeed("get", "queues").splitlines()
-    assert listed[0].split() == ["NAME", "MANAGED", "BY", "DECLARED", "AT", "GENERATION", "AGE", "MESSAGES"]
+    assert listed[0].split() == ["NAME", "READY", "MANAGED", "BY", "DECLARED", "AT", "GENERATION", "AGE", "MESSAGES"]
     assert listed[1].split()[:4] == ["acme/jobs", "default", "acme.yaml:11", "1"]
     assert shell.succeed("get", "Topic", "--tenant", "acme", "-o", "name") == "acme/jobs.deadletter\nacme/orders\n"
     assert shell.succeed("get", "tenants", "-l", "tier=gold", "-o", "name") == "acme\n"
