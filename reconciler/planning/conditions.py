@@ -77,21 +77,22 @@ def findings(found: Pass) -> dict[str, Finding]:
     said = dict(_held(found))
     said.update(_suspended(found))
     for change in found.plan.changes:
-        finding = _of_change(change, found)
-        if finding is not None and change.uid is not None:
-            said[change.uid] = finding
+        finding, uid = _of_change(change, found), _uid(change)
+        if finding is not None and uid is not None:
+            said[uid] = finding
     for refusal in found.plan.refused:
-        if refusal.change.uid is not None:
-            said[refusal.change.uid] = _of_refusal(refusal)
+        uid = _uid(refusal.change)
+        if uid is not None:
+            said[uid] = _of_refusal(refusal)
     return said
 
 
 def passed_over(found: Pass) -> set[str]:
     """Uids of what was neither done nor found to be otherwise: what is noted of them stays."""
     return {
-        change.uid
+        uid
         for change in found.plan.changes
-        if change.uid is not None and change.identity not in found.done and _of_change(change, found) is None
+        if change.identity not in found.done and _of_change(change, found) is None and (uid := _uid(change)) is not None
     }
 
 
@@ -110,11 +111,16 @@ def changed(noted: Mapping[str, Status], found: Pass) -> Iterator[tuple[str, Fin
             yield uid, AS_APPLIED, generations[uid]
 
 
+def _uid(change: Change) -> str | None:
+    """Of what is there, also where another takes its place."""
+    return change.uid if change.before is None else change.before.uid
+
+
 def _generations(found: Pass) -> dict[str, int]:
     """By uid, of everything that there is now."""
     generations = {row.uid: row.generation for row in found.observed.applied.values()}
     for change in found.plan.changes:
-        if change.uid is not None and change.identity in found.done:
+        if change.uid in generations and change.identity in found.done:
             generations[change.uid] = change.generation
     return generations
 
@@ -129,7 +135,7 @@ def _says(status: Status | None, finding: Finding, generation: int) -> bool:
 def _covered(found: Pass) -> set[str]:
     if found.is_whole:
         return {row.uid for row in found.observed.applied.values() if row.resource.managed_by in found.sources}
-    return {change.uid for change in found.plan.changes if change.uid is not None and change.before is not None}
+    return {change.before.uid for change in found.plan.changes if change.before is not None}
 
 
 def _held(found: Pass) -> Iterator[tuple[str, Finding]]:

@@ -122,11 +122,13 @@ def test_drift_that_nobody_repairs_stalls(shell: Shell, redis_client: Redis, upk
 
 
 def test_a_refused_change_stalls_what_it_is_of(shell: Shell) -> None:
+    protected = "name: orders, annotations: {mqops/protect: 'true'}"
+    shell.manifest.write_text(MANIFEST.replace("name: orders", protected))
     shell.succeed("apply", "--auto-approve")
-    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1"))
+    shell.manifest.write_text("\n---\n".join(MANIFEST.split("\n---\n")[::2]))
     assert shell.run("apply", "--auto-approve").returncode == 3
     assert said(shell, "topic", "acme/orders") == ("False", "False", "True", "Refused")
-    assert "partitions may only grow" in found(shell, "topic", "acme/orders")["Stalled"]["message"]
+    assert "--unprotect Topic/acme/orders" in found(shell, "topic", "acme/orders")["Stalled"]["message"]
     assert said(shell, "queue", "acme/jobs") == AS_APPLIED
     shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 3"))
     shell.succeed("apply", "--auto-approve")

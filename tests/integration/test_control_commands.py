@@ -38,11 +38,14 @@ def test_plan_and_apply_from_first_to_last(shell: Shell) -> None:
     one = {"kind": "Topic", "tenant": "acme", "name": "orders", "action": "update", "outcome": "done", "message": None}
     assert answer["results"] == [one]
 
-    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1") + _topic("more"))
+    shell.manifest.write_text(MANIFEST.replace("name: orders", "name: orders, annotations: {mqops/protect: 'true'}"))
+    shell.succeed("apply", "--auto-approve")
+    first, _, last = MANIFEST.split("---\n")
+    shell.manifest.write_text(f"{first}---\n{last}{_topic('more')}")
     refused = shell.run("apply", "--auto-approve")
     assert refused.returncode == 3
-    assert "partitions may only grow" in refused.stdout
-    assert refused.stdout.endswith("Applied revision 3: 1 created.\n")
+    assert "Topic acme/orders is protected" in refused.stdout
+    assert refused.stdout.endswith("Applied revision 4: 1 created.\n")
 
 
 def _topic(name: str) -> str:
@@ -124,7 +127,7 @@ def test_get_and_describe_tell_what_is_applied(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
     listed = shell.succeed("get", "queues").splitlines()
     assert listed[0].split() == ["NAME", "READY", "MANAGED", "BY", "DECLARED", "AT", "GENERATION", "AGE", "MESSAGES"]
-    assert listed[1].split()[:4] == ["acme/jobs", "default", "acme.yaml:11", "1"]
+    assert listed[1].split()[:4] == ["acme/jobs", "True", "default", "acme.yaml:11"]
     assert shell.succeed("get", "Topic", "--tenant", "acme", "-o", "name") == "acme/jobs.deadletter\nacme/orders\n"
     assert shell.succeed("get", "tenants", "-l", "tier=gold", "-o", "name") == "acme\n"
     assert shell.succeed("get", "tenants", "-l", "tier=tin") == "No tenants.\n"

@@ -88,7 +88,18 @@ def test_get_and_describe_show_what_is_suspended(shell: Shell) -> None:
     assert "HELD" not in shell.succeed("get", "topics")
     shell.succeed("suspend", "topic/acme/orders", "--reason", "incident 7")
     header, *rows = shell.succeed("get", "topics").splitlines()
-    assert header.split() == ["NAME", "MANAGED", "BY", "DECLARED", "AT", "HELD", "GENERATION", "AGE", "MESSAGES"]
+    assert header.split() == [
+        "NAME",
+        "READY",
+        "MANAGED",
+        "BY",
+        "DECLARED",
+        "AT",
+        "HELD",
+        "GENERATION",
+        "AGE",
+        "MESSAGES",
+    ]
     assert [row.split()[0] for row in rows if " suspended " in row] == ["acme/orders"]
     assert re.search(
         r"\n  held +suspended by \S+ since \S+: incident 7\n", shell.succeed("describe", "topic", "acme/orders")
