@@ -23,7 +23,7 @@ from mqops.api.publisher import Publisher
 from mqops.api.pull import Pull
 from mqops.api.puller import Puller
 from mqops.api.settle import Ack, Nack
-from mqops.catalog import CatalogFeed
+from mqops.catalog import CatalogFeed, Statuses
 from mqops.model import KINDS
 from mqops.runtime import RuntimeStore
 from mqops.settings import Settings
@@ -47,6 +47,7 @@ class Parts:
     monitor: HealthMonitor
     configuration: Configuration
     runtime: RuntimeStore
+    statuses: Statuses
 
 
 def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
@@ -90,7 +91,7 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
 
 def _add_management(app: App, access: Access, parts: Parts) -> None:
     feed = parts.feed
-    inventory = Inventory(feed)
+    inventory = Inventory(feed, parts.statuses)
     changes = Changes(parts.configuration)
     writing = Writing(access, changes, feed)
     app.add_route("/api/v1/mq/plans", Plans(access, changes))

@@ -29,7 +29,7 @@ from mqops.api.health import HealthMonitor
 from mqops.bootstrap.configuration import ReconciledConfiguration
 from mqops.bootstrap.control import refuse_unsafe_stores
 from mqops.bootstrap.installation import SNAPSHOT, find_instance
-from mqops.catalog import CatalogFeed
+from mqops.catalog import CatalogFeed, Statuses
 from mqops.embedded.port import check_port_is_free, url_host
 from mqops.errors import ConfigurationError
 from mqops.keys import Keyspace
@@ -123,9 +123,10 @@ def create_service(settings: Settings, installation: str, master: int | None = N
     monitor = HealthMonitor(streams, feed, settings.health_check_interval_seconds)
     sweeper = Sweeper(streams, _partitions(feed), settings.health_check_interval_seconds)
     runtime = RuntimeStore(settings.database_url)
+    statuses = Statuses(settings.database_url, feed)
     consumed = Consumed(runtime)
     streams.on_done(consumed.note)
-    parts = Parts(streams, feed, monitor, ReconciledConfiguration(settings), runtime)
+    parts = Parts(streams, feed, monitor, ReconciledConfiguration(settings), runtime, statuses)
     return create_app(parts, settings, _Life(parts, sweeper, consumed, master))
 
 
@@ -164,6 +165,7 @@ class _Life:
         await self._sweeper.stop()
         await self._parts.streams.stop()
         await self._parts.runtime.close()
+        await self._parts.statuses.close()
         await self._parts.feed.stop()
 
 

@@ -1,7 +1,8 @@
 """The catalog as the data plane sees it: what is declared and applied, in memory, a second fresh at most.
 
 ``Catalog`` is one immutable view; ``CatalogFeed`` follows PostgreSQL and swaps one view for the next. Requests and
-deliveries read ``feed.current`` and never wait for the database. Nothing here writes to it.
+deliveries read ``feed.current`` and never wait for the database. ``Statuses`` asks for what the reconciler noted, when
+somebody looks at it. Nothing here writes to the database.
 """
 
 from mqops.catalog.entries import (
@@ -17,6 +18,7 @@ from mqops.catalog.entries import (
 from mqops.catalog.feed import CatalogFeed, FeedHealth
 from mqops.catalog.index import Catalog
 from mqops.catalog.snapshot import SnapshotRefused, read_snapshot
+from mqops.catalog.statuses import Statuses
 
 __all__ = [
     "Catalog",
@@ -27,6 +29,7 @@ __all__ = [
     "Principal",
     "Row",
     "SnapshotRefused",
+    "Statuses",
     "SubscriptionEntry",
     "TenantEntry",
     "TopicEntry",

@@ -1,6 +1,7 @@
-"""`mqops get` and `mqops describe`: what is applied, and how it fares."""
+"""`mqops get`, `mqops describe` and `mqops wait`: what is applied, and how it fares."""
 
 import json
+import time
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,6 +13,8 @@ from mqops.errors import ConfigurationError
 if TYPE_CHECKING:
     from reconciler.state import Applied
 
+_POLL_SECONDS = 0.5
+
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
 
 
@@ -19,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("get")(get)
     app.command("describe")(describe)
+    app.command("wait")(wait)
 
 
 def get(
@@ -91,3 +95,32 @@ def describe(
         typer.echo(json.dumps(details_json(details), indent=2, ensure_ascii=False))
     else:
         print_details(details)
+
+
+def wait(
+    kind: KindArgument,
+    name: Annotated[str, typer.Argument(metavar="TENANT/NAME", help="Which one.")],
+    tenant: TenantOption = None,
+    timeout: Annotated[str, typer.Option("--timeout", help="How long, like 30s.")] = "1m",
+) -> None:
+    """Wait until a resource is there and ready.
+
+    Exit code 1 when it is not in time.
+    """
+    from mqops.bootstrap.control import current_settings, open_stores
+    from mqops.cli.plan import seconds_of
+    from reconciler.stores.inventory import read_items
+
+    chosen = chosen_kind(kind)
+    identity = identity_called(chosen, name, tenant)
+    deadline = time.monotonic() + seconds_of("--timeout", timeout)
+    while True:
+        with open_stores(current_settings()) as stores:
+            found = read_items(stores, lambda applied: applied.resource.identity == identity)
+        if found and found[0].status.is_ready:
+            typer.echo(f"{identity} is ready.")
+            return
+        if time.monotonic() >= deadline:
+            why = f"{found[0].status.reason}: {found[0].status.message}" if found else "there is none"
+            raise ConfigurationError(f"{identity} is not ready after {timeout}: {why}")
+        time.sleep(_POLL_SECONDS)

@@ -1,6 +1,8 @@
 """What is said of a resource: its conditions, noted by what passes over it, shown by `get` and `describe`."""
 
 import json
+import subprocess
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from redis import Redis
-from shell import MANIFEST, Shell
+from shell import MANIFEST, Shell, command
 
 from mqops.bootstrap.control import current_settings, open_stores
 from mqops.keys import Keyspace, bucket_of
@@ -197,3 +199,20 @@ def test_get_and_describe_show_it(shell: Shell, redis_client: Redis) -> None:
     shown = shell.succeed("describe", "topic", "acme/orders")
     assert "\nConditions\n" in shown
     assert "Ready         False    Drifted" in shown
+
+
+def test_waiting_ends_once_it_is_ready_or_time_is_up(shell: Shell, redis_client: Redis) -> None:
+    missing = shell.run("wait", "topic", "acme/orders", "--timeout", "10ms")
+    assert (missing.returncode, missing.stderr) == (
+        1,
+        "error: Topic acme/orders is not ready after 10ms: there is none\n",
+    )
+    shell.succeed("apply", "--auto-approve")
+    assert shell.succeed("wait", "topic", "acme/orders") == "Topic acme/orders is ready.\n"
+    destroy_stream(redis_client)
+    broken = shell.run("wait", "topic", "acme/orders", "--timeout", "10ms")
+    assert (broken.returncode, "Drifted: stream missing" in broken.stderr) == (1, True)
+    repairing = threading.Timer(0.5, lambda: subprocess.run(command("apply", "--auto-approve"), check=True))
+    repairing.start()
+    assert shell.succeed("wait", "topic", "acme/orders", "--timeout", "30s") == "Topic acme/orders is ready.\n"
+    repairing.join()

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from api_platform import ACME, ADMIN, GLOBEX_ADMIN, NOT_A_KEY, PUBLISHER, SYSTEM, SYSTEM_ADMIN, Platform
+from databases import away
 from served import API, Client
 from waiting import eventually
 
@@ -63,12 +64,66 @@ def test_a_resource_is_shown_as_it_was_declared_and_how_it_fares(platform: Platf
     assert (body["labels"], body["annotations"]) == ({}, {})
     assert list(body["spec"])[:3] == ["displayName", "description", "engine"]
     assert (body["spec"]["partitions"], body["spec"]["retention"]) == (3, "7d")
-    assert body["status"] == {
-        "conditions": [{"type": "Ready", "status": "True", "reason": "Applied", "message": "", "observedGeneration": 1}]
-    }
+    told = [(one["type"], one["status"], one["reason"], one["message"]) for one in body["status"]["conditions"]]
+    assert told == [
+        ("Ready", "True", "Applied", ""),
+        ("Reconciling", "False", "Applied", ""),
+        ("Stalled", "False", "Applied", ""),
+    ]
+    assert {one["observedGeneration"] for one in body["status"]["conditions"]} == {1}
+    since = {one["lastTransitionTime"] for one in body["status"]["conditions"]}
+    assert since == {f"{body['createdAt'][:19]}Z"}
     assert body["createdAt"].endswith("Z")
     assert body["createdAt"] <= body["updatedAt"]
     assert admin.get(f"{API}/subscriptions/{subscription}").body["spec"]["topic"] == topic
+
+
+def note(platform: Platform, uid: str, message: str) -> None:
+    """As the reconciler does for what it finds broken."""
+    with platform.installation._database() as database:
+        database.execute(
+            "INSERT INTO mq_conditions VALUES (%s, 'Drifted', %s, 1, false, true, false, now(), now(), now())"
+            " ON CONFLICT (uid) DO UPDATE SET message = excluded.message",
+            (uid, message),
+        )
+
+
+def test_what_the_reconciler_noted_is_shown_at_once_and_changes_the_tag(platform: Platform, admin: Client) -> None:
+    topic, _ = platform.topic_with_reader()
+    before = admin.get(f"{API}/topics/{topic}")
+    note(platform, before.body["id"], "stream missing")
+    shown = admin.get(f"{API}/topics/{topic}", **{"If-None-Match": before.headers["etag"]})
+    assert (shown.status, shown.headers["etag"] != before.headers["etag"]) == (200, True)
+    ready, reconciling, _ = shown.body["status"]["conditions"]
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", "Drifted", "stream missing")
+    assert reconciling["status"] == "True"
+    listed = admin.get(f"{API}/topics?limit=500").body["items"]
+    assert [it["status"]["conditions"][0]["status"] for it in listed if it["name"] == topic] == ["False"]
+
+
+def test_a_message_that_names_what_another_tenant_has_is_not_shown(platform: Platform, admin: Client) -> None:
+    topic, _ = platform.topic_with_reader()
+    uid = platform.installation.uid("Topic", "acme", topic)
+    for message, shown in (
+        ("Subscription globex/spy needs it", "it depends on something of another tenant"),
+        ("or pass --unprotect Topic/globex/secret", "it depends on something of another tenant"),
+        ("Tenant globex is closing", "it depends on something of another tenant"),
+        (f"Topic acme/{topic} needs Handler acme/hook", f"Topic acme/{topic} needs Handler acme/hook"),
+    ):
+        note(platform, uid, message)
+        assert admin.get(f"{API}/topics/{topic}").body["status"]["conditions"][0]["message"] == shown
+
+
+def test_with_postgresql_away_it_is_unknown_how_a_resource_fares(platform: Platform, admin: Client) -> None:
+    topic, _ = platform.topic_with_reader()
+    with away(platform.installation.database_url):
+        answer = admin.get(f"{API}/topics/{topic}")
+        assert answer.status == 200
+        assert {one["status"] for one in answer.body["status"]["conditions"]} == {"Unknown"}
+        assert admin.get(f"{API}/topics").status == 200
+    eventually(
+        lambda: admin.get(f"{API}/topics/{topic}").body["status"]["conditions"][0]["status"] == "True", "PostgreSQL", 10
+    )
 
 
 def test_everything_is_found_by_name_and_by_uid_and_in_its_list(platform: Platform, admin: Client) -> None:

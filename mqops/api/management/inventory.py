@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mqops.access import Caller
-from mqops.catalog import Catalog, CatalogFeed, Row
+from mqops.catalog import Catalog, CatalogFeed, Row, Statuses
 from mqops.errors import NotFound, QueueNotFound, SubscriptionNotFound, TopicNotFound
 from mqops.model import SYSTEM_TENANT, Identity, Kind, Role
+from mqops.status import Status
 
 READERS: frozenset[Role] = frozenset({"viewer", "planner", "deployer", "admin"})
 
@@ -24,6 +25,9 @@ _LOOK_SECONDS = 1.0
 Named = Mapping[str, Row]
 """By name."""
 
+Noted = Mapping[str, Status] | None
+"""What the reconciler noted, by uid, of what it noted something of; None when that cannot be had."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -36,8 +40,9 @@ class Seen:
 class Inventory:
     """The catalog's rows by kind and tenant, sorted out once for each catalog."""
 
-    def __init__(self, feed: CatalogFeed) -> None:
+    def __init__(self, feed: CatalogFeed, statuses: Statuses) -> None:
         self._feed = feed
+        self._statuses = statuses
         self._sorted_out: Catalog | None = None
         self._rows: dict[tuple[str, str], dict[str, Row]] = {}
 
@@ -53,6 +58,10 @@ class Inventory:
             return self.one(caller, kind, name_or_uid)
         await self.look_again()
         return self.one(caller, kind, name_or_uid)
+
+    async def noted(self, rows: Iterable[Row]) -> Noted:
+        """What the reconciler noted of ``rows``."""
+        return await self._statuses.read([row.uid for row in rows])
 
     async def look_again(self) -> None:
         """Have the catalog as new as it can be had at once."""

@@ -107,7 +107,7 @@ class Overruling:
                     await self._feed.refresh()
         except TimeoutError as error:
             raise OutcomeUnknown("it is done, and cannot be shown yet: look again") from error
-        write_seen(resp, self._inventory.one(caller, _SUBSCRIPTION, seen.row.uid))
+        await write_seen(resp, self._inventory.one(caller, _SUBSCRIPTION, seen.row.uid), self._inventory)
 
 
 class Pause:

@@ -2,7 +2,7 @@
 
 from mqops.access import Access
 from mqops.api.edge import Request, Response, caller_of, write_json
-from mqops.api.management.inventory import Inventory, Seen
+from mqops.api.management.inventory import Inventory, Noted, Seen
 from mqops.api.management.page import query_of, refuse_unknown
 from mqops.api.management.resource_json import entity_tag, resource_json
 from mqops.model import Kind
@@ -20,7 +20,8 @@ class Collection:
         caller = caller_of(self._access, req.raw_headers)
         catalog, rows = self._inventory.all(caller, self._kind)
         page, cursor = query_of(req.params).page(rows)
-        write_json(resp, {"items": [resource_json(row, catalog) for row in page], "cursor": cursor})
+        noted = await self._inventory.noted(page)
+        write_json(resp, {"items": [resource_json(row, catalog, noted) for row in page], "cursor": cursor})
 
 
 class Member:
@@ -35,15 +36,20 @@ class Member:
         caller = caller_of(self._access, req.raw_headers)
         seen = await self._inventory.find(caller, self._kind, name)
         refuse_unknown(req.params, ())
-        tag = entity_tag(seen.row, seen.catalog)
+        noted = await self._inventory.noted([seen.row])
+        tag = entity_tag(seen.row, seen.catalog, noted)
         if req.if_none_match and any(known in ("*", tag) for known in req.if_none_match):
             resp.status = 304
             resp.etag = tag
             return
-        write_seen(resp, seen)
+        _write(resp, seen, noted)
 
 
-def write_seen(resp: Response, seen: Seen, status: int = 200) -> None:
+async def write_seen(resp: Response, seen: Seen, inventory: Inventory, status: int = 200) -> None:
     """Answer with a resource and the tag of its state."""
-    resp.etag = entity_tag(seen.row, seen.catalog)
-    write_json(resp, resource_json(seen.row, seen.catalog), status)
+    _write(resp, seen, await inventory.noted([seen.row]), status)
+
+
+def _write(resp: Response, seen: Seen, noted: Noted, status: int = 200) -> None:
+    resp.etag = entity_tag(seen.row, seen.catalog, noted)
+    write_json(resp, resource_json(seen.row, seen.catalog, noted), status)

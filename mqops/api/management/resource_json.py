@@ -3,19 +3,22 @@
 Digests of keys are never shown: whoever may look at credentials need not be able to compare keys with them.
 """
 
+import re
 import zlib
 from typing import Any
 
 import msgspec
 
+from mqops.api.management.inventory import Noted
 from mqops.api.timestamps import format_ms, now_ms
 from mqops.catalog import Catalog, Row
 from mqops.override import Override
+from mqops.status import conditions, unnoted
 
 CREDENTIAL = "Credential"
 
 
-def resource_json(row: Row, catalog: Catalog) -> dict[str, Any]:
+def resource_json(row: Row, catalog: Catalog, noted: Noted) -> dict[str, Any]:
     """The body of an answer about ``row``."""
     return {
         "name": row.name,
@@ -28,7 +31,7 @@ def resource_json(row: Row, catalog: Catalog) -> dict[str, Any]:
         "impliedBy": _parent(row, catalog),
         "createdAt": format_ms(row.created_ms),
         "updatedAt": format_ms(row.updated_ms),
-        "status": {"conditions": [_ready(row, catalog)], **_overridden(row, catalog)},
+        "status": {"conditions": _conditions(row, catalog, noted), **_overridden(row, catalog)},
     }
 
 
@@ -37,12 +40,14 @@ def state_of(row: Row) -> str:
     return f"{row.uid}.{row.generation}.{row.revision}"
 
 
-def entity_tag(row: Row, catalog: Catalog) -> str:
+def entity_tag(row: Row, catalog: Catalog, noted: Noted) -> str:
     """Changes whenever the body does."""
     unusable, override = catalog.unusable.get(row.uid), _override(row, catalog)
     rest = [unusable.reason] if unusable is not None else []
     if override is not None:
         rest.append(repr(override))
+    if noted is None or row.uid in noted:
+        rest.append(repr(noted and noted[row.uid]))
     return ".".join((state_of(row), *(f"{zlib.crc32(it.encode()):08x}" for it in rest)))
 
 
@@ -94,21 +99,35 @@ def _parent(row: Row, catalog: Catalog) -> dict[str, str] | None:
     return None if parent is None else {"kind": parent.kind, "name": parent.name}
 
 
-def _ready(row: Row, catalog: Catalog) -> dict[str, Any]:
+def _conditions(row: Row, catalog: Catalog, noted: Noted) -> list[dict[str, Any]]:
+    """As the reconciler noted them. That this process cannot make use of it goes before."""
     unusable = catalog.unusable.get(row.uid)
-    if unusable is None:
-        status, reason, message = "True", "Applied", ""
-    elif row.kind == CREDENTIAL:  # its reason may quote the spec
-        status, reason, message = "False", "Unusable", "its spec cannot be used by this version"
-    else:
-        status, reason, message = "False", "Unusable", unusable.reason
-    return {
-        "type": "Ready",
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "observedGeneration": row.generation,
-    }
+    if unusable is not None:
+        # The reason may quote the spec, which credentials keep to themselves.
+        message = "its spec cannot be used by this version" if row.kind == CREDENTIAL else unusable.reason
+        return [_condition(row, "Ready", "False", ("Unusable", message))]
+    if noted is None:
+        away = ("Unobserved", "PostgreSQL does not answer: what the reconciler noted is not known")
+        return [_condition(row, kind, "Unknown", away) for kind in ("Ready", "Reconciling", "Stalled")]
+    status = noted.get(row.uid) or unnoted(row.generation, row.created_ms)
+    message = _of_its_own(status.message, row.tenant or row.name)
+    return [{**condition, "message": message} for condition in conditions(status)]
+
+
+def _condition(row: Row, kind: str, status: str, why: tuple[str, str]) -> dict[str, Any]:
+    reason, message = why
+    told = {"reason": reason, "message": message, "observedGeneration": row.generation}
+    return {"type": kind, "status": status, **told}
+
+
+_TENANTS = re.compile(r"\b(?:Tenant ([a-z0-9][a-z0-9._-]*)|[A-Z][A-Za-z]+[ /]([a-z0-9][a-z0-9._-]*)/[a-z0-9])")
+"""Where the reconciler names a resource: like ``Topic acme/orders``."""
+
+
+def _of_its_own(message: str, tenant: str) -> str:
+    """``message``, unless it names what belongs to another tenant, which nobody here need know of."""
+    named = {name for found in _TENANTS.findall(message) for name in found if name}
+    return message if named <= {tenant} else "it depends on something of another tenant"
 
 
 def masked(plan: Any) -> Any:

@@ -144,7 +144,7 @@ class WritableCollection(Collection):
             return
         seen = self._inventory.one(caller, self._kind, body.name)
         resp.location = f"{req.path.rstrip('/')}/{body.name}"
-        write_seen(resp, seen, 201)
+        await write_seen(resp, seen, self._inventory, 201)
 
 
 class WritableMember(Member):
@@ -164,7 +164,8 @@ class WritableMember(Member):
         if asked.is_dry:
             write_json(resp, masked(granted.plan))
         else:
-            write_seen(resp, self._inventory.one(asked.caller, self._kind, seen.row.name))
+            seen = self._inventory.one(asked.caller, self._kind, seen.row.name)
+            await write_seen(resp, seen, self._inventory)
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
         asked = self._writing.asked(req, *GUARD_SWITCHES)

@@ -20,6 +20,7 @@ from mqops.api.pull import PullBody
 from mqops.api.settle import SettleBody
 from mqops.errors import MqopsError
 from mqops.model import KINDS, Kind
+from mqops.status import Reason
 
 Schema = dict[str, Any]
 
@@ -241,12 +242,13 @@ def _of_management() -> dict[str, Schema]:
     deleted = _object({"kind": _TEXT, "name": _TEXT, "id": _TEXT}, {"unfinished": _NUMBER})
     condition = _object(
         {
-            "type": {"const": "Ready"},
-            "status": {"enum": ["True", "False"]},
-            "reason": _TEXT,
+            "type": {"enum": ["Ready", "Reconciling", "Stalled"]},
+            "status": {"enum": ["True", "False", "Unknown"]},
+            "reason": {"enum": [*(reason.value for reason in Reason), "Unusable", "Unobserved"]},
             "message": _TEXT,
             "observedGeneration": _NUMBER,
-        }
+        },
+        {"lastTransitionTime": _TIME},
     )
     held = _object({"source": _TEXT, "message": _TEXT})
     verdict = _object({"status": {"enum": ["up", "degraded", "down"]}})
