@@ -1,8 +1,10 @@
 """``mqops`` as a subprocess: how to start it, in which environment and folder."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +45,27 @@ class Desk:
         done = self.run(*arguments)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         return done.stdout
+
+    @contextlib.contextmanager
+    def running(self, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+        """A command that stays, told to stop at the end; what it says is in ``<command>.log``."""
+        with self.log(arguments[0]).open("a") as log:
+            started = subprocess.Popen(
+                [*MQOPS, *arguments],
+                cwd=self.folder,
+                env=environment(**self.stores),
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+            try:
+                yield started
+            finally:
+                started.terminate()
+                started.wait(30)
+
+    def log(self, command: str) -> Path:
+        return self.folder / f"{command}.log"
 
     def edit(self, old: str, new: str, file: str = "acme/orders.yaml") -> None:
         path = self.folder / "manifests" / file

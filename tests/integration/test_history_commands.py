@@ -4,9 +4,6 @@ import json
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -14,12 +11,11 @@ import pytest
 from shell import MANIFEST, Shell
 from stores import TESTER
 from waiting import eventually
+from watched import told, watching
 
-from mqops.bootstrap.control import current_settings, open_redis, open_stores
-from reconciler.loop import Watch
+from mqops.bootstrap.control import current_settings, open_stores
 from reconciler.stores import lock
 from reconciler.stores.observe import observe
-from reconciler.upkeep import Upkeep
 
 MORE = "---\napiVersion: mqops/v1\nkind: Topic\nmetadata: {tenant: acme, name: more}\nspec: {}\n"
 OTHER = MANIFEST.replace("partitions: 2", "partitions: 2, maxBacklog: 7") + MORE
@@ -58,27 +54,6 @@ def applied(shell: Shell) -> dict[str, object]:
 
 BEFORE = {"jobs.deadletter": None, "orders": 10_000}
 AFTER = {"jobs.deadletter": None, "more": 10_000, "orders": 7}
-
-
-@contextmanager
-def watching(shell: Shell) -> Iterator[list[str]]:
-    """A watch loop that looks twice a second; yields what it says."""
-    said: list[str] = []
-    settings = current_settings()
-    upkeep = Upkeep(Path("manifests"), settings, partial(open_stores, settings), said.append)
-    watch = Watch(upkeep, partial(open_redis, settings), 0.5)
-    thread = threading.Thread(target=watch.run)
-    thread.start()
-    try:
-        yield said
-    finally:
-        watch.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def told(said: list[str], part: str) -> bool:
-    return any(part in line for line in said)
 
 
 def test_the_history_tells_every_revision_with_its_commit(checkout: Shell) -> None:
@@ -212,7 +187,7 @@ def test_a_rollback_brings_back_what_was_and_pins_the_source(checkout: Shell) ->
 
 
 def test_the_watch_loop_does_not_undo_a_rollback_and_a_newer_commit_ends_the_pin(checkout: Shell) -> None:
-    with watching(checkout) as said:
+    with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         commit(checkout, OTHER)
         eventually(lambda: told(said, "Applied revision 2"))
@@ -245,7 +220,7 @@ def test_to_commit_what_was_applied_already_does_not_end_a_pin(checkout: Shell) 
 
 
 def test_a_broken_commit_does_not_end_a_pin(checkout: Shell) -> None:
-    with watching(checkout) as said:
+    with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         commit(checkout, OTHER)
         eventually(lambda: told(said, "Applied revision 2"))
@@ -395,7 +370,7 @@ def test_a_suspended_source_is_not_applied_and_says_who_when_and_why(shell: Shel
 
 
 def test_a_suspended_source_is_left_alone_by_the_watch_loop_until_it_is_resumed(shell: Shell) -> None:
-    with watching(shell) as said:
+    with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         shell.succeed("suspend", "default", "--reason", "incident 7")
         eventually(lambda: told(said, "not reconciled: source 'default' is suspended by"))
@@ -424,7 +399,7 @@ def test_what_was_held_back_is_applied_after_a_resume_though_the_source_heals_no
     )
     (shell.folder / "manifests/shop").mkdir()
     manifest = shell.manifest.rename(shell.folder / "manifests/shop/acme.yaml")
-    with watching(shell) as said:
+    with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         shell.succeed("suspend", "shop")
         eventually(lambda: told(said, "not reconciled"))

@@ -1,5 +1,8 @@
 """Pausing and resuming a subscription over HTTP: an operator's word, whoever owns the configuration."""
 
+import json
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +11,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from api_platform import ADMIN, GLOBEX_ADMIN, Platform
+from api_platform import ACME, ADMIN, GLOBEX_ADMIN, Platform
+from commands import MQOPS, environment
 from served import API, Client
 from waiting import eventually
 
@@ -172,3 +176,59 @@ def test_when_something_was_last_consumed_is_noted_a_few_seconds_later(platform:
         after = time.time()
         eventually(lambda: noted() > 0, "the note", consumed.FLUSH_SECONDS + 5)
         assert before - 0.01 <= noted() <= after + 0.01
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+def mqops(platform: Platform, *arguments: str, key: str = ADMIN) -> "subprocess.CompletedProcess[str]":
+    settings = {"MQOPS_URL": f"http://127.0.0.1:{platform.client.port}", "MQOPS_CREDENTIAL": key}
+    return subprocess.run(
+        [*MQOPS, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_pausing_by_hand_says_until_when_and_how_to_end_it(platform: Platform, admin: Client) -> None:
+    _, reader = published(platform)
+    paused = mqops(platform, "pause", "subs", f"acme/{reader}", "--reason", "incident 7", "--for", "90m")
+    assert (paused.returncode, paused.stderr) == (0, "")
+    ending = rf"or `mqops unpause subs acme/{reader}`: it hands nothing out\.\n"
+    assert re.fullmatch(rf"Subscription acme/{reader} is paused until \S+Z, {ending}", paused.stdout)
+    override = admin.get(f"{API}/subscriptions/{reader}").body["status"]["override"]
+    lasting = datetime.fromisoformat(override["until"]) - datetime.fromisoformat(override["since"])
+    assert abs(lasting - timedelta(minutes=90)) < timedelta(seconds=2)
+    resumed = mqops(platform, "unpause", "subscription", reader, "--tenant", "acme")
+    assert (resumed.returncode, resumed.stdout) == (0, f"Subscription acme/{reader} hands out again.\n")
+    assert "override" not in admin.get(f"{API}/subscriptions/{reader}").body["status"]
+
+
+def test_a_queue_is_paused_by_hand_for_good_and_a_declared_pause_is_overruled(platform: Platform) -> None:
+    queue = platform.queue()
+    paused = mqops(platform, "pause", "queue", f"acme/{queue}")
+    assert paused.stdout.startswith(f"Queue acme/{queue} is paused until `mqops unpause queue acme/{queue}`: ")
+    assert platform.acme.post(f"/queues/{queue}/pull").code == "CONFLICT"
+    _, reader = published(platform, state="paused")
+    resumed = mqops(platform, "unpause", "subscription", f"acme/{reader}", "-o", "json")
+    assert json.loads(resumed.stdout)["status"]["override"]["by"] == "acme/admin"
+    again = mqops(platform, "unpause", "subscription", f"acme/{reader}").stdout
+    assert "hands out again, though it is declared as paused" in again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("pause", "topic", "acme/x"), "a topic hands nothing out: subscriptions and queues are paused"),
+        (("pause", "subscription", "x"), "whose Subscription 'x'? Write TENANT/x, or add --tenant"),
+        (("unpause", "subscription", "acme/nobody"), "there is no subscription 'nobody' (SUBSCRIPTION_NOT_FOUND)"),
+        (("pause", "subscription", "globex/x"), "only principals of the tenant system act for other tenants"),
+    ],
+)
+def test_what_cannot_be_paused_by_hand_is_said(platform: Platform, arguments: tuple[str, ...], words: str) -> None:
+    done = mqops(platform, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {words}")
+
+
+def test_pausing_by_hand_takes_the_role(platform: Platform) -> None:
+    done = mqops(platform, "pause", "subscription", f"acme/{platform.untouched}", key=ACME)
+    assert (done.returncode, "has none of the roles admin" in done.stderr) == (1, True)

@@ -4,15 +4,13 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import subprocess
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import psycopg
 import pytest
-from commands import MQOPS, Desk, environment
+from commands import Desk
 from databases import away
 from installation import following
 from push_platform import PushPlatform
@@ -195,24 +193,6 @@ spec: {topic: orders, handler: hook}
 RENAMED = "{tenant: acme, name: invoicing, renamedFrom: billing}"
 
 
-@contextlib.contextmanager
-def process(desk: Desk, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    with (desk.folder / f"{arguments[0]}.log").open("a") as output:
-        started = subprocess.Popen(
-            [*MQOPS, *arguments],
-            cwd=desk.folder,
-            env=environment(**desk.stores),
-            stdout=output,
-            stderr=output,
-            text=True,
-        )
-        try:
-            yield started
-        finally:
-            started.terminate()
-            started.wait(30)
-
-
 def overrides(desk: Desk) -> list[str]:
     """The names of subscriptions that a plan shows as paused."""
     plan = json.loads(desk.succeed("plan", "-o", "json"))
@@ -253,9 +233,9 @@ def test_a_pause_of_what_git_owns_survives_repair_rename_and_restart_and_ends_by
 
     def around(receiver: Sink) -> None:
         desk.succeed("apply", "--auto-approve")
-        with process(desk, "serve"), process(desk, "reconcile", "--watch", "manifests"):
+        with desk.running("serve"), desk.running("reconcile", "--watch", "manifests"):
             eventually(is_ready, "the server", 30)
-            with process(desk, "work"):
+            with desk.running("work"):
                 desk.succeed("pause", "subscription", "acme/billing", "--reason", "incident 7", "--for", "1h")
                 assert client.publish("orders", {"payload": 1}).status == 200
                 assert overrides(desk) == ["billing"]
@@ -271,7 +251,7 @@ def test_a_pause_of_what_git_owns_survives_repair_rename_and_restart_and_ends_by
                 assert overrides(desk) == ["invoicing"]
                 assert "HELD" in desk.succeed("get", "subscriptions")
                 assert "paused by acme/ops since " in desk.succeed("describe", "subscription", "acme/invoicing")
-            with process(desk, "work"):
+            with desk.running("work"):
                 assert client.publish("orders", {"payload": 2}).status == 200
                 time.sleep(2)
                 assert receiver.bodies == []

@@ -21,6 +21,7 @@ from databases import created
 from metadata_world import Receiver, receiving
 from redis import Redis
 from served import API, Client
+from variables import variables_read
 from waiting import eventually
 
 from mqops.embedded.directory import open_state_directory
@@ -150,20 +151,6 @@ class World:
         return found
 
 
-@contextlib.contextmanager
-def process(desk: Desk, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    with (desk.folder / f"{arguments[0]}.log").open("a") as log:
-        command = [*MQOPS, *arguments]
-        started = subprocess.Popen(
-            command, cwd=desk.folder, env=environment(**desk.stores), stdout=log, stderr=log, text=True
-        )
-        try:
-            yield started
-        finally:
-            started.terminate()
-            started.wait(30)
-
-
 @pytest.fixture(scope="module")
 def world(
     database_server_url: str, template_database: str, redis_server_url: str, tmp_path_factory: pytest.TempPathFactory
@@ -208,7 +195,7 @@ def world(
         (folder / "hidden/acme").mkdir(parents=True)
         (folder / "hidden/acme/hook").write_text("whsec_" + "c2VjcmV0" * 4)
         desk.succeed("apply", "--auto-approve")
-        with process(desk, "serve") as serve, process(desk, "work"):
+        with desk.running("serve") as serve, desk.running("work"):
             client = Client(port, KEY, host=HOST)
 
             def is_ready() -> bool:
@@ -240,8 +227,8 @@ def web_workers(world: World) -> None:
 def drain_timeout(world: World) -> None:
     """A worker is told to stop while the only message is in the hands of a handler that takes 5 s."""
     stores = {**world.desk.stores, "PROCESSING_TIMEOUT_MS": "60000"}
-    with process(Desk(world.desk.folder, stores), "work") as work:
-        log = world.desk.folder / "work.log"
+    with Desk(world.desk.folder, stores).running("work") as work:
+        log = world.desk.log("work")
         eventually(lambda: log.read_text().count(" is at work") >= 2, "the second worker", 20)
         started = time.time()
         work.terminate()
@@ -387,7 +374,7 @@ def message_batch_size(world: World) -> None:
 def health_check_interval(world: World) -> None:
     """What nobody meets is found at the next look, which would be half a minute away."""
     with (
-        process(world.desk, "reconcile", "--watch", "manifests"),
+        world.desk.running("reconcile", "--watch", "manifests"),
         psycopg.connect(world.variable("DATABASE_URL")) as database,
     ):
         database.autocommit = True
@@ -462,22 +449,8 @@ def test_a_setting_has_its_effect(world: World, variable: str, tmp_path: Path) -
         check(world)
 
 
-class Asked(dict[str, str]):
-    """An environment that notes what is asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        self.names.add(name)
-        return default
-
-
 def test_every_variable_that_is_read_has_a_row_and_every_setting_a_variable() -> None:
-    asked = Asked()
-    settings_from(asked)
-    assert asked.names == set(EFFECTS)
+    assert variables_read() == set(EFFECTS)
     other = {
         **dict.fromkeys(EFFECTS, "1"),
         "PORT": "1",

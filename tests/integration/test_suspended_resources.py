@@ -2,11 +2,6 @@
 
 import json
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,11 +9,10 @@ from api_platform import ADMIN, Platform
 from served import API
 from shell import MANIFEST, Shell
 from waiting import eventually
+from watched import told, watching
 
-from mqops.bootstrap.control import current_settings, open_redis, open_stores
-from reconciler.loop import Watch
+from mqops.bootstrap.control import current_settings, open_stores
 from reconciler.stores.observe import observe
-from reconciler.upkeep import Upkeep
 
 MORE = "---\napiVersion: mqops/v1\nkind: Topic\nmetadata: {tenant: acme, name: more}\nspec: {}\n"
 OTHER = MANIFEST.replace("partitions: 2", "partitions: 2, maxBacklog: 7") + MORE
@@ -28,29 +22,6 @@ def backlogs(shell: Shell) -> dict[str, object]:
     """What is applied of topics: name → maxBacklog."""
     items = json.loads(shell.succeed("get", "topics", "-o", "json"))["items"]
     return {item["metadata"]["name"]: item["spec"]["maxBacklog"] for item in items}
-
-
-@contextmanager
-def watching(shell: Shell) -> Iterator[list[str]]:
-    said: list[str] = []
-    settings = current_settings()
-    watch_ = Watch(
-        Upkeep(Path("manifests"), settings, partial(open_stores, settings), said.append),
-        partial(open_redis, settings),
-        0.5,
-    )
-    thread = threading.Thread(target=watch_.run)
-    thread.start()
-    try:
-        yield said
-    finally:
-        watch_.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def told(said: list[str], part: str) -> bool:
-    return any(part in line for line in said)
 
 
 def test_a_suspended_resource_is_not_applied_while_everything_else_is(shell: Shell) -> None:
@@ -109,7 +80,7 @@ def test_get_and_describe_show_what_is_suspended(shell: Shell) -> None:
 
 
 def test_what_a_suspended_queue_brings_along_is_left_alone_too_and_nothing_of_it_is_repaired(shell: Shell) -> None:
-    with watching(shell) as said:
+    with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         shell.succeed("suspend", "queue/acme/jobs")
         with open_stores(current_settings()) as stores:
@@ -135,7 +106,7 @@ def test_what_was_held_back_is_applied_after_a_resume_though_the_source_heals_no
     )
     (shell.folder / "manifests/shop").mkdir()
     manifest = shell.manifest.rename(shell.folder / "manifests/shop/acme.yaml")
-    with watching(shell) as said:
+    with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         shell.succeed("suspend", "topic/acme/orders")
         manifest.write_text(OTHER)
