@@ -25,6 +25,7 @@ from reconciler.oversight import UNATTENDED, Oversight, Progress, Stage
 from reconciler.planning import target
 from reconciler.planning.change import Action, Change, Reason
 from reconciler.planning.dependents import dependents
+from reconciler.planning.placement import unplaced
 from reconciler.planning.plan import Plan
 from reconciler.planning.target import Step, Target, target_of
 from reconciler.state import Applied, Observed
@@ -200,7 +201,9 @@ class _Run:
         with translated():
             if done:
                 told = [(change, self.out[change.identity].message) for change in failed]
-                batch = Batch(done, told, not_done, self.target.placement.uids, self.plan.revision)
+                uids = self.target.placement.uids
+                displaced = _displaced(done, uids, self.observed)
+                batch = Batch(done, told, not_done, uids, self.plan.revision, displaced)
                 revision = commit(self.stores.database, batch, author)
             note_moved(self.stores.database, self.plan.moved)
         return revision
@@ -276,6 +279,12 @@ def apply(plan: Plan, observed: Observed, stores: Stores, author: Author, oversi
         remains = (*still_closed, *run.remove(done))
     failed = (*run.left(Outcome.FAILED, Outcome.LEFT_OUT), *remains)
     return Report(revision, done, failed, run.left(Outcome.NOT_DONE))
+
+
+def _displaced(done: Collection[Change], uids: Mapping[Identity, str], observed: Observed) -> list[str]:
+    """Rows that someone wrote by hand under names that are written now."""
+    written = {change.identity: uids[change.identity] for change in done if change.action is not Action.DELETE}
+    return [edit.uid for edit in unplaced(observed) if written.get(edit.identity, edit.uid) != edit.uid]
 
 
 def _as_repair(row: Applied) -> Change:

@@ -92,7 +92,7 @@ def edit(wanted: Edit, settings: Settings, stores: Stores, author: Author) -> Ed
 def _planned(wanted: Edit, settings: Settings, stores: Stores) -> Edited:
     identity = wanted.identity
     tenant = identity.tenant or identity.name
-    observed = observe_tenant(stores, tenant, _named(wanted))
+    observed = observe_tenant(stores, tenant)
     wanted.admit(observed.applied.get(identity))
     others = declared_again(row.resource for row in observed.applied.values())
     declared: Declared | None = None
@@ -108,12 +108,3 @@ def _planned(wanted: Edit, settings: Settings, stores: Stores) -> Edited:
     costs = read_costs(stores, observed, found.changes)
     found = guard(found, observed, dict.fromkeys(NO_SOURCES, EVERYTHING), costs, wanted.allowed)
     return Edited(found, observed, None, is_refused(found, identity))
-
-
-def _named(wanted: Edit) -> tuple[Identity, ...]:
-    """What the change may name or bring along that need not be there: the history may know it."""
-    kind, tenant, name = wanted.identity
-    if wanted.body is None:
-        return ()
-    implied = (Identity("Subscription", tenant, name), Identity("Topic", tenant, f"{name}.deadletter"))
-    return (wanted.identity, *implied) if kind == "Queue" else (wanted.identity,)

@@ -121,7 +121,7 @@ def _source(name: str, tenants: list[str]) -> str:
 
 def _observe(settings: Settings, stores: Stores) -> Observed:
     require_same_installation(settings, stores)
-    return observe(stores, ())
+    return observe(stores)
 
 
 def _every(observed: Observed, settings: Settings) -> tuple[Resource, ...]:

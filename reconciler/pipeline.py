@@ -29,8 +29,8 @@ from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepair
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.provenance import read_commit, read_trees
-from reconciler.state import Commit, Content, Observed
-from reconciler.stores import Stores, conditions, instance, lock, migrate, sources, translated
+from reconciler.state import NO_SOURCES, Commit, Content, Observed
+from reconciler.stores import Stores, conditions, drift, instance, lock, migrate, sources, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
@@ -162,7 +162,7 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     states = sources.read_states(stores.database)
     holds = holds_of(request, states)
     with without_garbage_collection():
-        observed = observe(stores, [resource.identity for resource in checked.resources])
+        observed = observe(stores)
         taken = _taken(request.take_over, checked, observed)
         require_targets(request.scope, {*observed.applied, *(resource.identity for resource in checked.resources)})
         found, held_back = plan_observed(request, observed, holds, stores, taken)
@@ -177,7 +177,7 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     return Planned(
         request,
         observed,
-        found,
+        replace(found, drift=drift.since(found.drift, stores.database)),
         database or broker,
         holds,
         held_back,
@@ -242,8 +242,9 @@ def apply_manifests(request: Request, stores: Stores, execution: Execution[Plann
 
 
 def note_pass(planned: Planned, stores: Stores, report: Report | None = None, reported: Iterable[Change] = ()) -> None:
-    """Notes of the resources what ``planned`` found of them, and what came of it: in their conditions. ``report`` is
-    ``None`` before anything is done; ``reported`` is only reported. Raises ``BrokerNotAvailable``."""
+    """Notes of the resources what ``planned`` found of them, and what came of it: in their conditions, and what was
+    changed outside and is not put right. ``report`` is ``None`` before anything is done; ``reported`` is only reported.
+    Raises ``BrokerNotAvailable``."""
     checked = planned.request.checked
     found = Pass(
         planned.observed,
@@ -254,6 +255,15 @@ def note_pass(planned: Planned, stores: Stores, report: Report | None = None, re
         is_whole=planned.request.scope.is_whole,
     )
     conditions.note(stores.database, found if report is None else with_report(found, report))
+    _note_drift(planned, stores, () if report is None else [change.identity for change in report.done])
+
+
+def _note_drift(planned: Planned, stores: Stores, put_right: Collection[Identity]) -> None:
+    """What a limited plan has not looked at stays as it is noted."""
+    scope = planned.request.scope
+    if not scope.targets and not scope.labels:
+        left = [one for one in planned.plan.drift if one.identity not in put_right or one.message]
+        drift.note(stores.database, left, {*NO_SOURCES, *_owners(planned.request)})
 
 
 def with_report(found: Pass, report: Report) -> Pass:

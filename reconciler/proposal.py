@@ -32,7 +32,7 @@ from reconciler.planning.part import is_part_of, part_of
 from reconciler.planning.scope import Scope
 from reconciler.planning.view import is_of, seen_by, unowned
 from reconciler.state import Applied
-from reconciler.stores import Stores, sources, translated
+from reconciler.stores import Stores, drift, sources, translated
 from reconciler.stores.observe import observe, observe_rows, observe_tenant
 from reconciler.stores.store import read_foreign_digests, read_tenant_rows
 
@@ -68,17 +68,15 @@ def propose(proposal: Proposal, settings: Settings, stores: Stores) -> Planned:
         part = _part(proposal, source, spec, stores)
         checked = check_part(proposal.files, part, settings)
         _require_fit(checked)
-        wanted = [resource.identity for resource in checked.resources]
         tenant = proposal.tenant
-        observed = (
-            observe(stores, wanted) if tenant is None else unowned(tenant, observe_tenant(stores, tenant, wanted))
-        )
+        observed = observe(stores) if tenant is None else unowned(tenant, observe_tenant(stores, tenant))
         resources = part_of(checked.resources, source, observed.applied)
         request = Request(replace(checked, resources=resources), settings, (), proposal.scope, proposal.allowed)
         known = {*observed.applied, *(resource.identity for resource in resources)}
         require_targets(proposal.scope, {one for one in known if _is_seen(one, proposal)})
         holds = holds_of(request, sources.read_states(stores.database))
         found, held_back = plan_observed(request, observed, holds, stores)
+    found = replace(found, drift=drift.since(found.drift, stores.database))
     if proposal.tenant is not None:
         found = seen_by(proposal.tenant, found, observed)
     return Planned(request, observed, found, stamp, holds, held_back)
@@ -112,7 +110,7 @@ def _part(proposal: Proposal, source: str, spec: SourceSpec, stores: Stores) -> 
         applied = observe_rows(stores).applied
     else:
         with translated():
-            applied = read_tenant_rows(stores.database, tenant, ())[0].applied
+            applied = read_tenant_rows(stores.database, tenant)[0].applied
             digests = read_foreign_digests(stores.database, tenant)
     rows = [row for row in applied.values() if not _is_given(row, proposal, source) and _is_known(row, proposal)]
     owners = {row.resource.identity: row.resource.managed_by for row in rows}

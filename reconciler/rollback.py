@@ -65,7 +65,7 @@ def plan_rollback(wanted: Wanted, stores: Stores) -> Rollback:
     _refuse_suspended(chosen, stores)
     past = {uid: resource for uid, resource in past.items() if resource.managed_by in chosen}
     with without_garbage_collection():
-        observed = observe(stores, [resource.identity for resource in past.values()])
+        observed = observe(stores)
         desired = _renamed_back(past, observed.applied)
         specs = {name: _spec(name, desired, observed.applied) for name in chosen}
         found = grounded(plan(desired, observed, specs), desired, observed)

@@ -154,6 +154,41 @@ class Lost:
 
     uid: str
     generation: int
+    applied: Applied | None = None
+    """As it was recorded last; ``None`` when that is of a form that this version does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowEdit:
+    """A row that is not as the history recorded it: someone wrote it by hand. What was recorded stands in its place
+    as what is applied."""
+
+    uid: str
+    identity: Identity
+    """As the row says."""
+    resource: Resource | None
+    """As the row says; ``None`` when that is no resource."""
+    generation: int
+    problem: str = ""
+    """Why it is none."""
+    is_recorded: bool = True
+    """Whether the history knows the resource at all; otherwise the whole row was written by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """What PostgreSQL knows of who wrote or deleted a row past the reconciler."""
+
+    name: str
+    """The role, with program and address where it has them, like ``ann (psql, 10.1.2.3)``."""
+    at: datetime
+
+
+Partition = tuple[str, int]
+"""A topic's uid, and a partition of it."""
+
+Lane = tuple[str, int, str]
+"""A topic's uid, a partition of it, and the uid of a subscription that reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +212,7 @@ class Observed:
     index: Mapping[str, int] = field(default_factory=dict)
     """Uid → bucket, of all that the server lists."""
     lost: Mapping[Identity, Lost] = field(default_factory=dict)
+    """Without those whose name another row has."""
     epochs: frozenset[int] = frozenset()
     """Buckets that are prepared on this Redis server."""
     revision: int = 0
@@ -187,3 +223,15 @@ class Observed:
     """By uid: operators' words about subscriptions that are in force."""
     suspended: Mapping[str, Suspended] = field(default_factory=dict)
     """By uid: single resources that are left alone."""
+    edits: Mapping[str, RowEdit] = field(default_factory=dict)
+    """By uid: rows that someone wrote by hand. Those that the history knows stand in ``applied`` as it recorded them;
+    of the others those that can be read, and have a name of their own."""
+    editors: Mapping[str, Editor] = field(default_factory=dict)
+    """By uid: who wrote or deleted rows by hand, as far as that is known."""
+    missing: Mapping[Lane, int] = field(default_factory=dict)
+    """Entries that a lane has not handled, and its stream has no more: someone trimmed or deleted them."""
+    foreign: Mapping[Lane, int] = field(default_factory=dict)
+    """Groups in our streams that no subscription claims, in the place of the subscription; and how many entries each
+    has pending."""
+    misplaced: Mapping[Partition, str] = field(default_factory=dict)
+    """Partitions whose stream was found under another key."""

@@ -42,13 +42,13 @@ def opened(database_url: str, redis_url: str, keys: Keyspace | None = None, *, s
 def planned(stores: Opened, desired: Iterable[Resource]) -> Plan:
     """What would be done."""
     desired = tuple(desired)
-    return plan(desired, observe(stores, [resource.identity for resource in desired]), SOURCES)
+    return plan(desired, observe(stores), SOURCES)
 
 
 def applied(stores: Opened, desired: Iterable[Resource]) -> Report:
     """Plans and applies."""
     desired = tuple(desired)
-    seen = observe(stores, [resource.identity for resource in desired])
+    seen = observe(stores)
     return apply(plan(desired, seen, SOURCES), seen, stores, TESTER)
 
 

@@ -13,6 +13,7 @@ local function open_lane(subscription, partition)
     name = subscription .. ':' .. partition, subscription = subscription, partition = partition, base = base,
     topic = prefix .. meta[1], stream = prefix .. meta[1] .. ':' .. partition .. ':s', meta = base .. ':meta',
     max_attempts = tonumber(meta[2]), dead = meta[3], closing = meta[4], position = meta[5] or '0-0',
+    is_placed = meta[5] ~= false,
     label = (meta[6] or '') .. '/' .. (meta[7] or ''),
     lease = key .. ':lease', retry = key .. ':retry', flight = key .. ':flight',
   }

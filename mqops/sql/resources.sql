@@ -29,22 +29,44 @@ SELECT uid::text FROM mq_resources
 SELECT DISTINCT key ->> 'sha256' FROM mq_resources, jsonb_array_elements(spec -> 'keys') AS key
 WHERE kind = 'Credential' AND tenant <> %(tenant)s
 
+-- name: edited
+-- Rows that are not as the history recorded them last, with what it recorded; nothing of those it does not know. Of
+-- some alone, when they are given.
+SELECT r.uid::text, c.kind, c.tenant, c.name, c.after::text, c.implied_by::text, e.edited_by, e.edited_at
+FROM mq_resources r
+LEFT JOIN LATERAL (
+    SELECT * FROM mq_changes c WHERE c.uid = r.uid AND c.error IS NULL
+    ORDER BY c.revision DESC, c.sequence DESC LIMIT 1) AS c ON true
+LEFT JOIN mq_row_edits e ON e.uid = r.uid
+WHERE (%(uids)s::uuid[] IS NULL OR r.uid = ANY(%(uids)s::uuid[]))
+  AND (c.after IS NULL
+       OR (r.kind, r.tenant, r.name, r.generation, r.managed_by, r.implied_by, r.spec, r.labels, r.annotations)
+          IS DISTINCT FROM
+          (c.kind, c.tenant, c.name, (c.after ->> 'generation')::bigint, c.after ->> 'managedBy', c.implied_by,
+           c.after -> 'spec', c.after -> 'labels', c.after -> 'annotations'))
+
 -- name: lost
--- Of resources without a row, the last thing that the history knows; one whose last change is not a delete was
--- removed by hand. A name that was given away by a rename is not missed, nor is what another has taken the place of.
-SELECT DISTINCT ON (kind, tenant, name) kind, tenant, name, uid::text,
-       coalesce((coalesce(c.after, c.before) ->> 'generation')::bigint, 1), action
-FROM mq_changes c
-JOIN unnest(%(kinds)s::text[], %(tenants)s::text[], %(names)s::text[]) AS missing (kind, tenant, name)
-     USING (kind, tenant, name)
-WHERE error IS NULL
-  AND NOT EXISTS (SELECT FROM mq_changes another WHERE another.replaced = c.uid)
-  AND NOT EXISTS (
-      SELECT FROM mq_changes later
-      WHERE later.uid = c.uid AND later.error IS NULL
-        AND (later.revision, later.sequence) > (c.revision, c.sequence)
-        AND (later.tenant, later.name) <> (c.tenant, c.name))
-ORDER BY kind, tenant, name, c.revision DESC, c.sequence DESC
+-- Of resources without a row, the last thing that the history recorded, the latest last: one whose last change is not
+-- a delete was removed by hand, unless another has taken its place. Of one tenant alone, when it is given.
+SELECT c.uid::text, c.kind, c.tenant, c.name, c.after::text, c.implied_by::text, e.edited_by, e.edited_at
+FROM (SELECT DISTINCT uid FROM mq_changes AS every
+      WHERE NOT EXISTS (SELECT FROM mq_resources r WHERE r.uid = every.uid)) AS gone
+CROSS JOIN LATERAL (
+    SELECT * FROM mq_changes c WHERE c.uid = gone.uid AND c.error IS NULL
+    ORDER BY c.revision DESC, c.sequence DESC LIMIT 1) AS c
+LEFT JOIN mq_row_edits e ON e.uid = c.uid
+WHERE c.after IS NOT NULL
+  AND NOT EXISTS (SELECT FROM mq_changes another WHERE another.replaced = c.uid AND another.error IS NULL)
+  AND (%(tenant)s::text IS NULL OR c.tenant = %(tenant)s OR (c.kind = 'Tenant' AND c.name = %(tenant)s))
+ORDER BY c.revision, c.sequence
+
+-- name: writing
+-- Within a transaction: what is written now is the reconciler's doing, and no edit by hand.
+SELECT set_config('mqops.writer', 'reconciler', true)
+
+-- name: settled
+-- What was written anew is as recorded, whoever had written it before.
+DELETE FROM mq_row_edits WHERE uid = ANY(%(uids)s::uuid[])
 
 -- name: ages
 SELECT uid::text, created_at, updated_at FROM mq_resources
@@ -67,7 +89,7 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (uid uuid, kind text, tenant text,
        annotations jsonb, spec jsonb, generation bigint, managed_by text, implied_by uuid, file text, line integer,
        renamed_from text)
 ON CONFLICT (uid) DO UPDATE
-SET tenant = excluded.tenant, name = excluded.name, renamed_from = excluded.renamed_from,
+SET kind = excluded.kind, tenant = excluded.tenant, name = excluded.name, renamed_from = excluded.renamed_from,
     labels = excluded.labels, annotations = excluded.annotations, spec = excluded.spec,
     generation = excluded.generation, managed_by = excluded.managed_by, implied_by = excluded.implied_by,
     file = excluded.file, line = excluded.line, revision = excluded.revision, updated_at = now()

@@ -37,11 +37,12 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why it happens. Repairs name the worst thing found; the change's fields list all of it."""
+    """Why it happens. Drift and its repairs name the worst thing found; their fields list all of it."""
 
     DECLARED = "declared"
     STRAY_FOUND = "stray_found"
-    """Declared, and Redis holds streams or groups of just this resource that no row claims: they are taken up."""
+    """Redis holds streams or groups of just this resource that no row claims; where it is declared, they are taken
+    up."""
     MADE_OVER_API = "made_over_api"
     """Declared, and made over the management API before."""
     REBUILT_FOUND = "rebuilt_found"
@@ -58,11 +59,26 @@ class Reason(StrEnum):
     REMOVED = "removed"
     ROW_MISSING = "row_missing"
     """The history knows it as existing, but its row is gone: it comes back under the same uid."""
+    ROW_MALFORMED = "row_malformed"
+    """Its row was written by hand, and cannot be read any more."""
+    ROW_EDITED = "row_edited"
+    """Its row is not as the history recorded it last: it was written by hand."""
+    ROW_ADDED = "row_added"
+    """It has a row that the history knows nothing of: someone added it by hand."""
     SERVER_FLUSHED = "server_flushed"
     META_MISSING = "meta_missing"
     STREAM_MISSING = "stream_missing"
+    STREAM_RENAMED = "stream_renamed"
+    """A stream is gone, and stands under another key: it is taken back with all it holds."""
     GROUP_MISSING = "group_missing"
+    STREAM_TRUNCATED = "stream_truncated"
+    """Messages that were not handled yet were removed from its stream: they are counted as lost."""
+    GROUP_MOVED = "group_moved"
+    """Its consumer group does not stand where it has read to: it is set back there, so that nothing is skipped and
+    nothing read twice."""
     META_DIFFERS = "meta_differs"
+    GROUP_FOREIGN = "group_foreign"
+    """Its stream has a consumer group that no subscription claims."""
 
 
 @dataclass(frozen=True, slots=True)

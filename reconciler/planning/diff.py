@@ -5,12 +5,12 @@ what the loaded sources own is compared or removed: the rest of the catalog is n
 here: whether a change may happen is ``refusals``' to say.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from mqops.model import KINDS, SourceSpec
+from mqops.model import KINDS, Identity, SourceSpec
 from reconciler.planning.change import Action, Change, FieldChange, Reason
-from reconciler.planning.drift import drift_of, live_differences
+from reconciler.planning.drift import Drift, live_differences
 from reconciler.planning.fields import field_changes, is_same
 from reconciler.planning.placement import Placement, placement_of
 from reconciler.planning.renames import Renames, moved_references, relative, renames
@@ -18,15 +18,19 @@ from reconciler.planning.replaces import forcing, replaced, under_its_name, with
 from reconciler.state import API, REBUILT, Applied, Observed, Resource
 
 
-def diff(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, SourceSpec]) -> tuple[Change, ...]:
+def diff(
+    desired: Iterable[Resource],
+    observed: Observed,
+    sources: Mapping[str, SourceSpec],
+    drift: Mapping[Identity, Drift],
+) -> tuple[Change, ...]:
     """Everything to do so that ``observed`` becomes ``desired``: first all but deletes in the order that kinds build on
-    each other, then deletes in reverse. ``sources`` are the loaded ones, by name."""
+    each other, then deletes in reverse. ``sources`` are the loaded ones, by name; ``drift`` is what was changed outside
+    of what is applied."""
     wanted = {resource.identity: resource for resource in desired}
     found = renames(wanted, observed.applied)
     seen = found.seen(observed)
-    placement = there = placement_of(seen, wanted)
-    if found.former:
-        there = placement_of(observed, wanted)
+    placement = placement_of(seen, (*wanted, *seen.lost))
     changes: list[Change] = []
     for identity, resource in wanted.items():
         row = seen.applied.get(identity)
@@ -43,25 +47,46 @@ def diff(desired: Iterable[Resource], observed: Observed, sources: Mapping[str, 
             changes.append(replace(renamed, forced_by=forced_by))
         elif moved or not is_same(row.resource, resource):
             fields = (*field_changes(row.resource, resource), *moved)
-            action, reason = _kind_of_change(row.resource, resource)
+            action, reason = _kind_of_change(row.resource, resource, drift.get(identity))
             forced_by = forcing(before.resource, resource, fields, observed.applied, found)
-            if forced_by:
+            if forced_by and reason is not Reason.ROW_ADDED:
                 changes.append(replace(replaced(before, resource, reason, fields), forced_by=forced_by))
             else:
                 changes.append(_changed(action, reason, before, resource, fields))
         else:
-            changes.extend(_repair(before, resource, observed, there))
+            changes.extend(_repair(before, resource, drift))
     gone = {change.gone.resource.identity for change in changes if change.gone is not None}
-    for identity, applied in observed.applied.items():
-        source = sources.get(applied.resource.managed_by)
-        if found.now(identity) in wanted or source is None or identity in gone:
+    declared = {identity for identity in observed.applied if found.now(identity) in wanted}
+    changes.extend(_undeclared(declared | gone, observed, sources, drift))
+    for identity, lost in observed.lost.items():
+        source = None if lost.applied is None else sources.get(lost.applied.resource.managed_by)
+        if identity in wanted or lost.applied is None or source is None:
             continue
         if source.prune:
-            changes.append(Change(Action.DELETE, Reason.REMOVED, applied.resource, applied, applied.uid, 0))
+            changes.append(Change(Action.DELETE, Reason.REMOVED, lost.applied.resource, lost.applied, lost.uid, 0))
         else:
-            changes.extend(_repair(applied, applied.resource, observed, there))
+            changes.append(_appears(lost.applied.resource, seen, placement))
     changes = with_those_it_concerns(changes, wanted, observed.applied, sources, found)
     return tuple(sorted(changes, key=_order))
+
+
+def _undeclared(
+    spoken_for: Collection[Identity],
+    observed: Observed,
+    sources: Mapping[str, SourceSpec],
+    drift: Mapping[Identity, Drift],
+) -> Iterator[Change]:
+    """What is applied and not ``spoken_for``: it goes, or stays as it was applied."""
+    for identity, applied in observed.applied.items():
+        source = sources.get(applied.resource.managed_by)
+        if identity in spoken_for or source is None:
+            continue
+        is_added = identity in drift and drift[identity].reason is Reason.ROW_ADDED
+        if source.prune:
+            reason = Reason.ROW_ADDED if is_added else Reason.REMOVED
+            yield Change(Action.DELETE, reason, applied.resource, applied, applied.uid, 0)
+        elif not is_added:  # what nobody declared, and nothing is known of, cannot be put right
+            yield from _repair(applied, applied.resource, drift)
 
 
 def _order(change: Change) -> tuple[bool, int, str, str]:
@@ -73,9 +98,16 @@ def _order(change: Change) -> tuple[bool, int, str, str]:
 def _appears(resource: Resource, observed: Observed, placement: Placement) -> Change:
     uid = placement.uids.get(resource.identity)
     lost = observed.lost.get(resource.identity)
-    known = max(0 if lost is None else lost.generation, _live_generation(uid, observed))
+    edit = observed.edits.get(uid or "")
+    known = max(
+        0 if lost is None else lost.generation,
+        0 if edit is None else edit.generation,
+        _live_generation(uid, observed),
+    )
     if lost is not None:
         return Change(Action.REPAIR, Reason.ROW_MISSING, resource, None, uid, known + 1)
+    if edit is not None:
+        return Change(Action.REPAIR, Reason.ROW_MALFORMED, resource, None, uid, known + 1)
     if uid is None:
         return Change(Action.CREATE, Reason.DECLARED, resource, None, None, known + 1)
     owned = FieldChange("managedBy", None, resource.managed_by)
@@ -83,8 +115,10 @@ def _appears(resource: Resource, observed: Observed, placement: Placement) -> Ch
     return Change(Action.ADOPT, Reason.STRAY_FOUND, resource, None, uid, known + 1, fields)
 
 
-def _kind_of_change(before: Resource, after: Resource) -> tuple[Action, Reason]:
+def _kind_of_change(before: Resource, after: Resource, drift: Drift | None) -> tuple[Action, Reason]:
     """Of a difference under one name, by whose it is before and after."""
+    if drift is not None and drift.reason is Reason.ROW_ADDED:
+        return Action.REPAIR, Reason.ROW_ADDED
     if before.managed_by == after.managed_by:
         return Action.UPDATE, Reason.CHANGED
     if before.managed_by == API:
@@ -97,7 +131,7 @@ def _kind_of_change(before: Resource, after: Resource) -> tuple[Action, Reason]:
 def _other_kind(before: Applied, resource: Resource) -> Change:
     kinds = FieldChange("kind", before.resource.identity.kind, resource.identity.kind)
     fields = (kinds, *field_changes(before.resource, resource))
-    _, reason = _kind_of_change(before.resource, resource)
+    _, reason = _kind_of_change(before.resource, resource, None)
     return replace(replaced(before, resource, reason, fields), forced_by=(kinds.path,))
 
 
@@ -128,8 +162,7 @@ def _changed(
     return Change(action, reason, resource, before, before.uid, generation, fields)
 
 
-def _repair(applied: Applied, resource: Resource, observed: Observed, placement: Placement) -> list[Change]:
-    drift = drift_of(applied, observed, placement)
-    if drift is None:
-        return []
-    return [Change(Action.REPAIR, drift.reason, resource, applied, applied.uid, applied.generation, drift.fields)]
+def _repair(applied: Applied, resource: Resource, drift: Mapping[Identity, Drift]) -> Iterator[Change]:
+    found = drift.get(applied.resource.identity)
+    if found is not None and found.is_repairable:
+        yield Change(Action.REPAIR, found.reason, resource, applied, applied.uid, applied.generation, found.fields)

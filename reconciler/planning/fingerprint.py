@@ -49,7 +49,12 @@ def _facts(identity: Identity, observed: Observed, placement: Placement) -> Iter
     if uid is None:
         return
     yield "uid", uid
-    if applied is not None:
+    edit = observed.edits.get(uid)
+    if edit is not None and edit.resource is None:
+        yield "row", edit.problem
+    elif edit is not None and edit.resource is not None:
+        yield from _row(Applied(uid, edit.resource, edit.generation, 0))
+    elif applied is not None:
         yield from _row(applied)
     if identity.kind == "Tenant":
         yield "live.bucket", "prepared" if bucket_of(uid) in observed.epochs else None

@@ -114,7 +114,9 @@ def _of_active_tenants(deletes: Collection[Change]) -> Iterable[Refusal]:
 def _too_many(
     going: Collection[Change], observed: Observed, sources: Mapping[str, SourceSpec], allowed: Allowances
 ) -> Iterable[Refusal]:
-    owned = {**dict.fromkeys(sources, 0), **_by_source(row.resource.managed_by for row in observed.applied.values())}
+    lost = (gone.applied for gone in observed.lost.values() if gone.applied is not None)
+    there = (row.resource.managed_by for row in (*observed.applied.values(), *lost))
+    owned = {**dict.fromkeys(sources, 0), **_by_source(there)}
     counts = _by_source(_owner(change, sources) for change in going if not _is_kept(change, allowed))
     verb = "deleted or replaced" if any(change.action is Action.REPLACE for change in going) else "deleted"
     for change in going:

@@ -3,7 +3,7 @@
 One place for both who compares (``drift``) and who writes (``provision``), so that what is written is found equal.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from mqops.durations import parse_duration
 from mqops.model import Identity
@@ -19,6 +19,12 @@ SETTINGS = frozenset(
 )
 """The fields of meta hashes that say how something is set up. The others are positions and counters, and move with
 every message."""
+
+
+def partitions_of(meta: Mapping[str, str]) -> int:
+    """How many partitions a topic's meta says it has; none where somebody wrote something else there."""
+    count = meta.get("partitions", "")
+    return int(count) if count.isdecimal() else 0
 
 
 def has_live_part(identity: Identity) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mqops.keys import Keyspace, bucket_of
 from mqops.model import Identity
-from reconciler.state import LiveSubscription, LiveTopic, Observed
+from reconciler.state import LiveSubscription, LiveTopic, Observed, RowEdit
 
 STORED = ("Topic", "Queue")
 """The kinds that hold messages: they share one namespace, and what is said of topics goes for queues."""
@@ -56,11 +56,14 @@ def placement_of(observed: Observed, wanted: Iterable[Identity]) -> Placement:
     buckets = _buckets(observed)
     if missing:
         found = strays(observed, buckets)
+        written = {edit.identity: edit.uid for edit in unplaced(observed)}
         for identity in missing:
             if identity in found:
                 uids[identity] = found[identity]
             elif identity in observed.lost:
                 uids[identity] = observed.lost[identity].uid
+            elif identity in written:
+                uids[identity] = written[identity]
     return Placement(observed.keys, uids, buckets, closing_tenants(observed))
 
 
@@ -76,12 +79,11 @@ def closing_tenants(observed: Observed) -> frozenset[str]:
 def strays(observed: Observed, buckets: Mapping[str, int]) -> dict[Identity, str]:
     """Uids of the topics and subscriptions on Redis that no row claims, that are not being removed, and that lie in
     the bucket of their topic's tenant. Of several with one name, the one that the history knows, else the first."""
-    claimed = {applied.uid for applied in observed.applied.values()}
     found: dict[Identity, str] = {}
-    for live in _unclaimed(observed, claimed):
+    for live in _unclaimed(observed):
         if "closing" in live.meta or not _is_at_home(live, observed, buckets):
             continue
-        identity = Identity(live.meta["kind"], live.meta.get("tenant", ""), live.meta.get("name", ""))
+        identity = _called(live)
         lost = observed.lost.get(identity)
         if identity not in found or (lost is not None and lost.uid == live.uid):
             found[identity] = live.uid
@@ -92,6 +94,20 @@ def unclaimed(observed: Observed) -> dict[Identity, str]:
     """The same of all whose name no row has either, without what the history says."""
     found = strays(observed, _buckets(observed))
     return {identity: uid for identity, uid in found.items() if identity not in observed.applied}
+
+
+def astray(observed: Observed) -> dict[str, Identity]:
+    """By uid: the topics and subscriptions on Redis that no row claims, and that are not being removed."""
+    return {live.uid: _called(live) for live in _unclaimed(observed) if "closing" not in live.meta}
+
+
+def unplaced(observed: Observed) -> list[RowEdit]:
+    """Rows written by hand that stand for nothing in ``observed.applied``: that are no resource, or have the name of
+    another."""
+    if not observed.edits:
+        return []
+    placed = {applied.uid for applied in observed.applied.values()}
+    return [edit for edit in observed.edits.values() if edit.uid not in placed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +121,19 @@ class Leftover:
 
 def leftovers(observed: Observed) -> tuple[Leftover, ...]:
     """All of them, subscriptions before the topics they read."""
-    claimed = {applied.uid for applied in observed.applied.values()}
     return tuple(
-        Leftover(live.uid, live.bucket, Identity(live.meta["kind"], live.meta["tenant"], live.meta["name"]))
-        for live in sorted(_unclaimed(observed, claimed), key=lambda live: isinstance(live, LiveTopic))
+        Leftover(live.uid, live.bucket, _called(live))
+        for live in sorted(_unclaimed(observed), key=lambda live: isinstance(live, LiveTopic))
         if "closing" in live.meta
     )
 
 
-def _unclaimed(observed: Observed, claimed: set[str]) -> list[LiveTopic | LiveSubscription]:
+def _called(live: LiveTopic | LiveSubscription) -> Identity:
+    return Identity(live.meta["kind"], live.meta.get("tenant", ""), live.meta.get("name", ""))
+
+
+def _unclaimed(observed: Observed) -> list[LiveTopic | LiveSubscription]:
+    claimed = {applied.uid for applied in observed.applied.values()}.union(observed.edits)
     every: list[LiveTopic | LiveSubscription] = [*observed.topics.values(), *observed.subscriptions.values()]
     return sorted(
         (live for live in every if live.uid not in claimed and "kind" in live.meta),

@@ -12,6 +12,8 @@ from reconciler.planning.beside import NOTHING_BESIDE, Beside, beside
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.diff import diff
+from reconciler.planning.drift import find_drift
+from reconciler.planning.drifted import Drifted, drifted, within
 from reconciler.planning.placement import Leftover, leftovers, unclaimed
 from reconciler.planning.refusals import Refusal, refuse
 from reconciler.planning.renames import renames_of
@@ -19,6 +21,9 @@ from reconciler.planning.scope import EVERYTHING, Scope, narrowed, refreshed
 from reconciler.state import NO_SOURCES, REBUILT, Observed, Origin, Resource
 
 NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
+
+KEPT = SourceSpec.model_construct(path=".", tenants=None, prune=False, self_heal=True)
+"""Of an owner whose resources stay as they are applied, whatever is declared here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class Plan:
     """What there would be to do beyond what the plan was limited to."""
     beside: Beside = NOTHING_BESIDE
     """What no apply touches, of the resources of the owners that are loaded."""
+    drift: tuple[Drifted, ...] = ()
+    """What was changed outside, whether it is repaired by the changes, overwritten, or has to be seen to."""
     revision: int = 0
     """The catalog's, when the plan was made: an apply refuses to work on another."""
 
@@ -82,13 +89,17 @@ def plan(
 ) -> Plan:
     """What turns ``observed`` into ``desired``, within what ``sources`` (the loaded ones, by name) own. What ``taken``
     sources own, which are not loaded, is handed over where it is desired, and deleted where it is not. What lies
-    outside of ``scope`` is neither done nor refused."""
+    outside of ``scope`` is neither done nor refused. What no manifests can have stays as it was applied, and is
+    repaired like the rest: nobody else watches over it."""
     sources = {**sources, **taken}
     desired = tuple(desired)
-    every = changes = diff(desired, observed, sources)
+    watched = {**dict.fromkeys(NO_SOURCES, KEPT), **sources}
+    wanted = {resource.identity for resource in desired}
+    drift = find_drift(observed, watched, wanted)
+    every = changes = diff(desired, observed, watched, drift)
     if scope.is_refresh_only:
         desired = refreshed(desired, observed, sources)
-        changes = diff(desired, observed, sources)
+        changes = diff(desired, observed, watched, drift)
     changes = narrowed(changes, observed, scope)
     refused = refuse(changes, desired, observed, sources, taken)
     out = {refusal.change.identity for refusal in refused}
@@ -103,6 +114,7 @@ def plan(
         others=_others(changes, observed, sources),
         outside=() if scope.is_whole else _outside((every, every_leftover), (changes, removed)),
         beside=beside(observed, frozenset(sources)),
+        drift=within(drifted(drift, observed, watched, wanted), observed, scope),
         revision=observed.revision,
     )
 

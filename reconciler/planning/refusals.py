@@ -12,6 +12,7 @@ from mqops.model import Identity, SourceSpec
 from reconciler.planning.beside import suspended_text, target_text
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import LeftOut, dependents
+from reconciler.planning.live import partitions_of
 from reconciler.planning.placement import STORED
 from reconciler.planning.renames import Renames, moved_references, relative, renames_of
 from reconciler.planning.replaces import other_kind
@@ -209,7 +210,7 @@ def _partitions_shrink(change: Change, context: _Context) -> Found:
     if change.before is not None or change.identity.kind not in STORED:
         return None
     live = context.observed.topics.get(change.uid or "")
-    there = int(live.meta.get("partitions", 0)) if live is not None else 0
+    there = partitions_of(live.meta) if live is not None else 0
     wanted = change.resource.spec["partitions"]
     if wanted >= there:
         return None

@@ -44,13 +44,16 @@ EVERYTHING = Scope()
 
 def refreshed(desired: Iterable[Resource], observed: Observed, sources: Collection[str]) -> tuple[Resource, ...]:
     """What is desired when the manifests change nothing: everything of ``sources`` as it was last applied. Only what
-    lost its row has to be taken from ``desired``."""
+    lost its row, and was not recorded in a form that can be read, has to be taken from ``desired``."""
     applied = (row.resource for row in observed.applied.values() if row.resource.managed_by in sources)
     lost = {
-        resource.identity: resource
-        for resource in desired
-        if resource.identity in observed.lost and resource.identity not in observed.applied
+        identity: found.applied.resource
+        for identity, found in observed.lost.items()
+        if found.applied is not None and found.applied.resource.managed_by in sources
     }
+    for resource in desired:
+        if resource.identity in observed.lost and resource.identity not in observed.applied:
+            lost.setdefault(resource.identity, resource)
     return *applied, *_grounded(lost, observed)
 
 

@@ -35,6 +35,7 @@ def plan_single(
         leftovers=(),
         moved=(),
         unclaimed=(),
+        drift=(),
         others=0,
         beside=found.beside.of_tenant(target.tenant or target.name),
     )
@@ -91,8 +92,8 @@ def _parents(identity: Identity, known: Mapping[Identity, Resource]) -> Iterable
 
 
 def _belongs(change: Change, target: Identity, wanted: Mapping[Identity, Resource], observed: Observed) -> bool:
-    """Repairs of other things are left to whoever watches over them."""
-    if change.action is not Action.REPAIR:
+    """Repairs of other things, and what lost its row, are left to whoever watches over them."""
+    if change.action is not Action.REPAIR and change.identity not in observed.lost:
         return True
     before = {identity: row.resource for identity, row in observed.applied.items()}
     return target in (change.identity, *_parents(change.identity, wanted), *_parents(change.identity, before))

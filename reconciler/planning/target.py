@@ -73,8 +73,10 @@ def topic_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
     for change in changes:
         if change.action is not Action.DELETE and change.identity.kind in STORED:
             changed.add(change.identity)
+            yield from _streams_taken_back(change.identity, target)
             step = _topic_step(change.identity, change.resource, change.generation, target)
             yield _closed(step) if change.action is Action.REPLACE else step
+            yield from _groups_removed(change.identity, target)
     for identity, applied in target.observed.applied.items():
         if identity.kind in STORED and identity.tenant in turned and identity not in changed:
             owner = Identity("Tenant", "", identity.tenant)
@@ -83,6 +85,22 @@ def topic_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
 
 def _closed(step: Step) -> Step:
     return replace(step, arguments=(*step.arguments, "closed"))
+
+
+def _streams_taken_back(topic: Identity, target: Target) -> Iterator[Step]:
+    uid = target.placement.uids[topic]
+    for (misplaced, partition), key in target.observed.misplaced.items():
+        if misplaced == uid:
+            bucket = target.placement.buckets[topic.tenant]
+            yield Step(topic, "take_back_stream", bucket, (key, uid, str(partition)))
+
+
+def _groups_removed(topic: Identity, target: Target) -> Iterator[Step]:
+    """Those that hold nothing for anybody."""
+    uid = target.placement.uids[topic]
+    for (stream, partition, group), pending in target.observed.foreign.items():
+        if stream == uid and not pending:
+            yield Step(topic, "remove_group", target.placement.buckets[topic.tenant], (uid, str(partition), group))
 
 
 def _topic_step(owner: Identity, resource: Resource, generation: int, target: Target) -> Step:

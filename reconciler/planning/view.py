@@ -28,7 +28,7 @@ def unowned(tenant: str, observed: Observed) -> Observed:
         identity: row if is_of(tenant, identity) else replace(row, resource=replace(row.resource, managed_by=""))
         for identity, row in observed.applied.items()
     }
-    return replace(observed, applied=applied)
+    return replace(observed, applied=applied, lost={one: it for one, it in observed.lost.items() if is_of(tenant, one)})
 
 
 def seen_by(tenant: str, found: Plan, observed: Observed) -> Plan:
@@ -44,6 +44,8 @@ def seen_by(tenant: str, found: Plan, observed: Observed) -> Plan:
         unclaimed=tuple(identity for identity in found.unclaimed if is_of(tenant, identity)),
         others=found.others - sum(not is_of(tenant, identity) for identity in observed.applied),
         outside=tuple(one for one in found.outside if is_of(tenant, one.identity)),
+        # Who operates the platform's stores is not the tenant's to know.
+        drift=tuple(replace(one, changed_by=None) for one in found.drift if is_of(tenant, one.identity)),
         beside=found.beside.of_tenant(tenant),
     )
 
@@ -67,6 +69,10 @@ def without_digests(found: Plan) -> Plan:
         found,
         changes=tuple(map(_undigested, found.changes)),
         refused=tuple(replace(refusal, change=_undigested(refusal.change)) for refusal in found.refused),
+        drift=tuple(
+            replace(one, fields=tuple(map(_told, one.fields))) if one.identity.kind == "Credential" else one
+            for one in found.drift
+        ),
     )
 
 

@@ -22,12 +22,14 @@ local function write_off(number, last)
   for _, subscription in ipairs(redis.call('HKEYS', base .. ':groups')) do
     local own = prefix .. subscription .. ':meta'
     local position = redis.call('HGET', own, 'pos:' .. number)
-    local missing = position and offset_of(last) - offset_of(position) or 0
+    local known = tonumber(redis.call('HGET', own, 'gone:' .. number)) or 0
+    local missing = position and offset_of(last) - offset_of(position) - known or 0
     if missing > 0 then
       redis.call('HINCRBY', own, 'done', missing)
       redis.call('HINCRBY', own, 'lost', missing)
     end
     if position then redis.call('HSET', own, 'pos:' .. number, last) end
+    redis.call('HDEL', own, 'gone:' .. number)
     redis.call('ZREM', prefix .. 'ready', subscription .. ':' .. number)
   end
 end

@@ -60,6 +60,8 @@ class Batch:
     """Of all that the changes name, parents included."""
     revision: int
     """The catalog's that the changes were found against."""
+    displaced: Collection[str] = ()
+    """Uids of rows written by hand that have the names of what is written."""
 
 
 def record(connection: Connection[Any], revision: int, author: Author, batch: Batch) -> None:

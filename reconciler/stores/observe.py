@@ -13,11 +13,13 @@ from redis.client import Pipeline
 from redis.exceptions import ResponseError
 
 from mqops.keys import BUCKETS, Keyspace, bucket_of
-from mqops.model import Identity
+from reconciler.planning.live import partitions_of
 from reconciler.planning.placement import STORED, resolve
-from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed
+from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed, Partition
 from reconciler.stores import Stores, translated
-from reconciler.stores.store import Rows, read_rows, read_tenant_rows
+from reconciler.stores.lanes import Metas, find_misplaced, is_odd, look_closer
+from reconciler.stores.rows import Rows
+from reconciler.stores.store import read_rows, read_tenant_rows
 
 _COMMANDS_AT_ONCE = 1_000
 
@@ -27,26 +29,25 @@ Place = tuple[str, int]
 Key = TypeVar("Key")
 
 
-def observe(stores: Stores, wanted: Collection[Identity]) -> Observed:
-    """What is there. Of what is ``wanted`` and has no row, also what the history knows.
+def observe(stores: Stores) -> Observed:
+    """What is there; of what lost its row also what the history knows.
 
     Raises ``BrokerNotAvailable`` when a store goes away, ``ConfigurationError`` when the database is not migrated.
     """
-    rows = observe_rows(stores, wanted)
-    return observe_live(stores, rows, None)
+    return observe_live(stores, observe_rows(stores), None)
 
 
-def observe_rows(stores: Stores, wanted: Collection[Identity] = ()) -> Rows:
+def observe_rows(stores: Stores) -> Rows:
     """The catalog alone; raises like ``observe``."""
     with translated():
-        return read_rows(stores.database, wanted)
+        return read_rows(stores.database)
 
 
-def observe_tenant(stores: Stores, tenant: str, wanted: Collection[Identity]) -> Observed:
+def observe_tenant(stores: Stores, tenant: str) -> Observed:
     """Like ``observe``, of one tenant: what it has, what others have that it may refer to or that refers to it, and
     what no row claims."""
     with translated():
-        rows, elsewhere = read_tenant_rows(stores.database, tenant, wanted)
+        rows, elsewhere = read_tenant_rows(stores.database, tenant)
     return observe_live(stores, rows, None, elsewhere)
 
 
@@ -60,7 +61,13 @@ def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None, elsew
         metas = _read_metas(redis, keys, places)
         topics = {uid: place for uid, place in places.items() if place[0] in STORED}
         readers = read_each(redis, list(topics), lambda pipe, uid: pipe.hgetall(keys.groups(topics[uid][1], uid)))
-        groups = _read_groups(redis, keys, topics, _partitions(topics, rows, metas))
+        partitions = _partitions(topics, rows, metas)
+        groups, odd = _read_groups(redis, keys, topics, partitions, metas)
+        buckets = {uid: bucket for uid, (_, bucket) in topics.items()}
+        closer = [(buckets[uid], uid, number) for uid, number in odd]
+        found = look_closer(redis, keys, closer, (metas, groups), {*metas, *elsewhere})
+        absent = [(uid, number) for uid, number in partitions if number not in groups[uid]]
+        misplaced = find_misplaced(redis, keys, absent, metas, buckets)
     return Observed(
         applied=rows.applied,
         topics={
@@ -79,6 +86,11 @@ def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None, elsew
         keys=keys,
         overrides=rows.overrides,
         suspended=rows.suspended,
+        edits=rows.edits,
+        editors=rows.editors,
+        missing=found.missing,
+        foreign=found.foreign,
+        misplaced=misplaced,
     )
 
 
@@ -135,25 +147,31 @@ def _partitions(
         if identity.kind in STORED
     }
     return [
-        (uid, partition)
-        for uid in topics
-        for partition in range(declared.get(uid, 0) or int(metas[uid].get("partitions", 0)))
+        (uid, partition) for uid in topics for partition in range(declared.get(uid, 0) or partitions_of(metas[uid]))
     ]
 
 
 def _read_groups(
-    redis: "Redis", keys: Keyspace, topics: Mapping[str, Place], partitions: Sequence[tuple[str, int]]
-) -> dict[str, dict[int, dict[str, str]]]:
-    """By topic and partition, leaving out partitions without a stream: group → last delivered id."""
+    redis: "Redis",
+    keys: Keyspace,
+    topics: Mapping[str, Place],
+    partitions: Sequence[Partition],
+    metas: Metas,
+) -> tuple[dict[str, dict[int, dict[str, str]]], list[Partition]]:
+    """By topic and partition, leaving out partitions without a stream: group → last delivered id. And the partitions
+    that are worth a closer look."""
     answers = read_each(
         redis, partitions, lambda pipe, place: pipe.xinfo_groups(keys.stream(topics[place[0]][1], *place))
     )
     groups: dict[str, dict[int, dict[str, str]]] = {uid: {} for uid in topics}
+    odd: list[Partition] = []
     for (uid, partition), answer in answers.items():
         if not isinstance(answer, ResponseError):
-            fields = (_texts(group) for group in answer)
-            groups[uid][partition] = {sys.intern(group["name"]): group["last-delivered-id"] for group in fields}
-    return groups
+            found = [_texts(group) for group in answer]
+            groups[uid][partition] = {sys.intern(group["name"]): group["last-delivered-id"] for group in found}
+            if any(is_odd(group, uid, partition, metas) for group in found):
+                odd.append((uid, partition))
+    return groups, odd
 
 
 def read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipeline", Key], object]) -> dict[Key, Any]:

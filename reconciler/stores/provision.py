@@ -4,16 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from mqops.keys import Keyspace
-from mqops.lua import Script, load_script
 from reconciler.planning.target import Step
 from reconciler.stores import translated
+from reconciler.stores.calls import call
 
 _CALLS_AT_ONCE = 500
-
-_PACKAGE = "reconciler.scripts"
 
 GoesOn = Callable[[int], bool]
 """Told how many calls are made, before each round trip; whether there shall be another."""
@@ -31,33 +29,13 @@ def run(redis: "Redis", keys: Keyspace, steps: Sequence[Step], goes_on: GoesOn) 
             break
         chunk = steps[start : start + _CALLS_AT_ONCE]
         with translated():
-            outcomes.extend(
-                _outcome(answer, step) for answer, step in zip(_call(redis, keys, chunk), chunk, strict=True)
-            )
+            answers = _call(redis, keys, chunk)
+            outcomes.extend(_outcome(answer, step) for answer, step in zip(answers, chunk, strict=True))
     return outcomes
 
 
 def _call(redis: "Redis", keys: Keyspace, steps: Sequence[Step]) -> list[Any]:
-    answers = _pipelined(redis, keys, steps)
-    unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-    if unknown:
-        for name in sorted({steps[index].script for index in unknown}):
-            redis.script_load(_script(name).source)
-        again = _pipelined(redis, keys, [steps[index] for index in unknown])
-        for index, answer in zip(unknown, again, strict=True):
-            answers[index] = answer
-    return answers
-
-
-def _pipelined(redis: "Redis", keys: Keyspace, steps: Sequence[Step]) -> list[Any]:
-    with redis.pipeline(transaction=False) as pipeline:
-        for step in steps:
-            pipeline.evalsha(_script(step.script).sha, 1, keys.epoch(step.bucket), *step.arguments)
-        return pipeline.execute(raise_on_error=False)
-
-
-def _script(name: str) -> Script:
-    return load_script(_PACKAGE, name)
+    return call(redis, keys, [(step.script, step.bucket, step.arguments) for step in steps])
 
 
 def _outcome(answer: Any, step: Step) -> str | None:
@@ -67,4 +45,6 @@ def _outcome(answer: Any, step: Step) -> str | None:
         raise answer
     if step.script == "prepare_subscription" and answer == -1:
         return "its topic is not prepared on Redis"
+    if step.script == "take_back_stream" and answer == 0:
+        return f"its stream is no longer at {step.arguments[0]}: plan again"
     return None

@@ -86,7 +86,7 @@ def test_what_moved_is_noted_without_a_revision(stores: Opened) -> None:
     moved = tuple(replace(resource, origin=replace(resource.origin, line=50)) for resource in ALL)
     report = applied(stores, moved)
     assert (report.revision, report.done) == (None, ())
-    assert {row.resource.origin.line for row in observe(stores, []).applied.values()} == {50}
+    assert {row.resource.origin.line for row in observe(stores).applied.values()} == {50}
 
 
 def test_new_partitions_can_be_published_to_once_the_catalog_says_so(stores: Opened, redis_url: str) -> None:
@@ -204,7 +204,7 @@ def test_a_step_that_redis_refuses_leaves_out_its_resource_and_what_needs_it(sto
     applied(stores, (tenant(),))
     broken = topic("broken")
     desired = (*ALL, broken, subscription("reader", "broken", deadLetter=None))
-    seen = observe(stores, [resource.identity for resource in desired])
+    seen = observe(stores)
     found = plan(desired, seen, SOURCES)
     # A partition count that the script cannot read makes Redis refuse this one step.
     changes = tuple(
@@ -225,12 +225,12 @@ def test_a_step_that_redis_refuses_leaves_out_its_resource_and_what_needs_it(sto
 
 def test_a_catalog_that_moved_on_is_not_written_to(stores: Opened) -> None:
     applied(stores, (tenant(),))
-    seen = observe(stores, [])
+    seen = observe(stores)
     found = plan(ALL, seen, SOURCES)
     applied(stores, (tenant(), topic("meanwhile")))
     with pytest.raises(Conflict, match="from revision 1 to 2"):
         apply(found, seen, stores, TESTER)
-    assert set(observe(stores, []).applied) == {tenant().identity, topic("meanwhile").identity}
+    assert set(observe(stores).applied) == {tenant().identity, topic("meanwhile").identity}
 
 
 # Killed anywhere, the next run converges

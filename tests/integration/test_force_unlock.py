@@ -105,7 +105,7 @@ def test_it_goes_no_further_on_redis_either(shell: Shell, redis_client: Redis, m
         assert len(ended) == 1
         # The call that it was about to make when it hung is the last one.
         assert len(set(redis_client.keys()) - before) <= 4
-        assert observe(stores, []).applied == {}
+        assert observe(stores).applied == {}
     shell.succeed("apply", "--auto-approve")
     assert "No changes." in shell.succeed("plan")
 

@@ -27,7 +27,7 @@ def lane(stores: Opened, reader: Resource = BILLING, partition: int = 0) -> Lane
 
 
 def guarded(stores: Opened, desired: tuple[Resource, ...], allowed: Allowances | None = None) -> tuple[Plan, Observed]:
-    seen = observe(stores, [resource.identity for resource in desired])
+    seen = observe(stores)
     found = plan(desired, seen, SOURCES)
     costs = read_costs(stores, seen, found.changes)
     return guard(found, seen, SOURCES, costs, allowed or Allowances()), seen

@@ -139,7 +139,7 @@ def test_what_failed_and_what_was_repaired_is_shown(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
     settings = current_settings()
     with open_stores(settings) as stores:
-        seen = observe(stores, [])
+        seen = observe(stores)
         (live,) = seen.subscriptions.values()
         stores.redis.xgroup_destroy(stores.keys.stream(live.bucket, live.meta["topic"], 0), live.uid)
         jobs = stores.keys.meta(live.bucket, live.meta["topic"])
@@ -197,7 +197,7 @@ def test_the_watch_loop_does_not_undo_a_rollback_and_a_newer_commit_ends_the_pin
         # What is saved is not yet a commit, and what the source is pinned to is looked after all the while.
         checkout.manifest.write_text(OTHER.replace("maxBacklog: 7", "maxBacklog: 8"))
         with open_stores(current_settings()) as stores:
-            (live,) = observe(stores, []).subscriptions.values()
+            (live,) = observe(stores).subscriptions.values()
             stores.redis.xgroup_destroy(stores.keys.stream(live.bucket, live.meta["topic"], 0), live.uid)
         eventually(lambda: told(said, "repaired Subscription acme/jobs: group missing"))
         assert applied(checkout) == BEFORE
@@ -377,7 +377,7 @@ def test_a_suspended_source_is_left_alone_by_the_watch_loop_until_it_is_resumed(
         shell.manifest.write_text(OTHER)
         eventually(lambda: told(said, "2 resources stay as they are"))
         with open_stores(current_settings()) as stores:
-            (live,) = observe(stores, []).subscriptions.values()
+            (live,) = observe(stores).subscriptions.values()
             stream = stores.keys.stream(live.bucket, live.meta["topic"], 0)
             stores.redis.xgroup_destroy(stream, live.uid)
             looks = len(said)

@@ -54,7 +54,7 @@ class Platform:
 
     def seen(self) -> Observed:
         with open_stores(self.settings) as stores:
-            return observe(stores, [])
+            return observe(stores)
 
     def names(self) -> set[str]:
         return {identity.name for identity in self.seen().applied}

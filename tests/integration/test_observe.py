@@ -26,13 +26,13 @@ def stores(database_url: str, redis_url: str) -> Iterator[Opened]:
 
 
 def test_empty_stores_are_an_empty_state(stores: Opened) -> None:
-    seen = observe(stores, [])
+    seen = observe(stores)
     assert (seen.applied, seen.topics, seen.subscriptions, seen.epochs, seen.revision) == ({}, {}, {}, frozenset(), 0)
 
 
 def test_what_was_applied_is_seen_as_it_was_declared(stores: Opened) -> None:
     applied(stores, ALL)
-    seen = observe(stores, [])
+    seen = observe(stores)
     assert {identity: row.resource for identity, row in seen.applied.items()} == {
         resource.identity: resource for resource in ALL
     }
@@ -49,18 +49,18 @@ def test_what_was_applied_is_seen_as_it_was_declared(stores: Opened) -> None:
 
 def test_a_missing_stream_is_a_missing_partition(stores: Opened) -> None:
     applied(stores, ALL)
-    live = observe(stores, []).topics[uid(stores, ORDERS)]
+    live = observe(stores).topics[uid(stores, ORDERS)]
     stores.redis.delete(stores.keys.stream(live.bucket, live.uid, 1))
-    assert set(observe(stores, []).topics[live.uid].groups) == {0}
+    assert set(observe(stores).topics[live.uid].groups) == {0}
 
 
 def test_a_key_that_holds_something_else_counts_as_missing(stores: Opened) -> None:
     applied(stores, ALL)
-    live = observe(stores, []).topics[uid(stores, ORDERS)]
+    live = observe(stores).topics[uid(stores, ORDERS)]
     stores.redis.set(stores.keys.meta(live.bucket, live.uid), "oops")
     stores.redis.delete(stores.keys.stream(live.bucket, live.uid, 0))
     stores.redis.set(stores.keys.stream(live.bucket, live.uid, 0), "oops")
-    seen = observe(stores, []).topics[live.uid]
+    seen = observe(stores).topics[live.uid]
     assert seen.meta == {}
     assert set(seen.groups) == {1}
 
@@ -69,7 +69,7 @@ def test_what_no_row_claims_is_seen_too(stores: Opened) -> None:
     applied(stores, ALL)
     orders = uid(stores, ORDERS)
     stores.database.execute("DELETE FROM mq_resources WHERE uid = %s", (orders,))
-    seen = observe(stores, [ORDERS.identity])
+    seen = observe(stores)
     assert seen.topics[orders].meta["name"] == "orders"
     assert seen.lost == {ORDERS.identity: Lost(orders, 1)}
 
@@ -77,13 +77,13 @@ def test_what_no_row_claims_is_seen_too(stores: Opened) -> None:
 def test_a_row_that_an_apply_deleted_is_not_lost(stores: Opened) -> None:
     applied(stores, ALL)
     applied(stores, (tenant(),))
-    assert observe(stores, [ORDERS.identity]).lost == {}
+    assert observe(stores).lost == {}
 
 
 def test_another_prefix_sees_nothing(stores: Opened, database_url: str, redis_url: str) -> None:
     applied(stores, ALL)
     with opened(database_url, redis_url, Keyspace("other:")) as other:
-        assert {live.meta.get("name") for live in observe(other, []).topics.values()} == {None}
+        assert {live.meta.get("name") for live in observe(other).topics.values()} == {None}
 
 
 def test_round_trips_do_not_grow_with_each_resource(stores: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_round_trips_do_not_grow_with_each_resource(stores: Opened, monkeypatch:
         return original(client, transaction=transaction)
 
     monkeypatch.setattr(Redis, "pipeline", counting)
-    observe(stores, [])
+    observe(stores)
     assert trips == 4
 
 
@@ -106,25 +106,25 @@ def test_a_database_without_tables_is_said_to_be_not_migrated(empty_database_url
         opened(empty_database_url, redis_url, stamp=False) as stores,
         pytest.raises(ConfigurationError, match="migrate"),
     ):
-        observe(stores, [])
+        observe(stores)
 
 
 def test_stores_that_are_away_are_said_to_be(database_url: str, redis_url: str) -> None:
     with opened(database_url, redis_url) as stores:
         away = Opened(stores.database, Redis(port=1, socket_connect_timeout=1), stores.keys)
         with pytest.raises(BrokerNotAvailable, match="Redis"):
-            observe(away, [])
+            observe(away)
         with psycopg.connect(database_url, autocommit=True) as killer:
             killer.execute("SELECT pg_terminate_backend(%s)", (stores.database.info.backend_pid,))
         with pytest.raises(BrokerNotAvailable, match="PostgreSQL"):
-            observe(stores, [])
+            observe(stores)
 
 
 def test_of_one_tenant_only_its_own_and_what_it_shares_with_others_is_read(stores: Opened) -> None:
     shared = topic("shared", public=True)
     reader = subscription("reader", "acme/shared", "globex", deadLetter=None)
     applied(stores, [*ALL, tenant("globex"), shared, topic("hidden", "globex"), reader])
-    seen = observe_tenant(stores, "acme", [])
+    seen = observe_tenant(stores, "acme")
     assert set(seen.applied) == {one.identity for one in (*ALL, tenant("globex"), shared, reader)}
     assert set(seen.topics) == {uid(stores, one) for one in (ORDERS, LETTERS, shared)}
     assert set(seen.subscriptions) == {uid(stores, one) for one in (BILLING, reader)}
@@ -134,4 +134,4 @@ def test_of_one_tenant_what_no_row_claims_is_read_too(stores: Opened) -> None:
     applied(stores, [*ALL, tenant("globex"), topic("hidden", "globex")])
     stray = uid(stores, ORDERS)
     stores.database.execute("DELETE FROM mq_resources WHERE uid = %s", (stray,))
-    assert stray in observe_tenant(stores, "acme", []).topics
+    assert stray in observe_tenant(stores, "acme").topics

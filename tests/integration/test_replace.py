@@ -137,7 +137,7 @@ def test_a_revision_knows_what_was_there_and_what_took_its_place(stores: Opened)
 def test_what_fills_up_after_the_plan_is_not_replaced_and_is_open_again(stores: Opened, redis_url: str) -> None:
     applied(stores, ALL)
     before = keys(stores)
-    seen = observe(stores, [resource.identity for resource in FEWER])
+    seen = observe(stores)
     found = plan(FEWER, seen, SOURCES)
     found = guard(found, seen, SOURCES, read_costs(stores, seen, found.changes))
     assert len(found.changes) == 3
@@ -188,7 +188,7 @@ def test_what_another_apply_is_about_to_take_up_is_not_removed_as_left_behind(
     commit = apply_module.commit
 
     def seen_from_elsewhere(*given: object) -> int:
-        seen = observe(stores, [])
+        seen = observe(stores)
         found.append((plan([], seen, {}), seen))
         return commit(*given)  # type: ignore[arg-type]
 

@@ -76,7 +76,7 @@ class StopsAfter:
 
 
 def apply_until(stores: Opened, desired: tuple[Resource, ...], oversight: StopsAfter) -> Report:
-    seen = observe(stores, [resource.identity for resource in desired])
+    seen = observe(stores)
     return apply(plan(desired, seen, SOURCES), seen, stores, TESTER, oversight)
 
 
@@ -104,7 +104,7 @@ def test_stopped_between_any_two_changes_what_is_done_is_committed_and_the_next_
 
 def _holds_what_it_says(stores: Opened, report: Report) -> None:
     """The catalog and its history have what was done, and nothing else of it."""
-    there = observe(stores, []).applied
+    there = observe(stores).applied
     for change in report.done:
         assert (change.identity in there) == (change.action is not Action.DELETE)
     assert not {result.identity for result in report.not_done if result.action is Action.CREATE} & set(there)

@@ -84,7 +84,7 @@ def test_what_a_suspended_queue_brings_along_is_left_alone_too_and_nothing_of_it
         eventually(lambda: told(said, "Applied revision 1"))
         shell.succeed("suspend", "queue/acme/jobs")
         with open_stores(current_settings()) as stores:
-            (live,) = observe(stores, []).subscriptions.values()
+            (live,) = observe(stores).subscriptions.values()
             stream = stores.keys.stream(live.bucket, live.meta["topic"], 0)
             stores.redis.xgroup_destroy(stream, live.uid)
             eventually(

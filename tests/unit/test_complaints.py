@@ -20,6 +20,7 @@ from mqops.settings import settings_from
 from reconciler import pipeline
 from reconciler.manifests.check import Checked
 from reconciler.planning import diff as diffing
+from reconciler.planning import drift as drifting
 from reconciler.planning import guard as guarding
 from reconciler.planning.change import Action
 from reconciler.planning.guard import Allowances
@@ -177,7 +178,7 @@ ANSWERS = {
         what_cannot_change_in_place_is_replaced_openly_and_not_ignored, diffing, "forcing", _nothing
     ),
     'deleted outside, still "Ready"': Answer(
-        what_is_destroyed_outside_is_found, diffing, "drift_of", lambda *_: None
+        what_is_destroyed_outside_is_found, drifting, "drift_of", lambda *_: None
     ),
     "noise: a plan that never settles": Answer(
         a_plan_settles_also_after_a_new_version_has_new_fields, f"{__name__}", "completed_spec", lambda _, spec: spec

@@ -1,5 +1,6 @@
 """The difference between desired and observed, as data."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from declared import (
@@ -22,6 +23,7 @@ from declared import (
 from mqops.model import Identity, SourceSpec
 from reconciler.planning.change import Action, Change, FieldChange, Reason
 from reconciler.planning.diff import diff
+from reconciler.planning.drift import find_drift
 from reconciler.state import LiveTopic, Lost, Observed, Origin, Resource
 
 ORDERS = topic("orders", partitions=2)
@@ -30,8 +32,11 @@ LETTERS = implied(dead_letters("orders.deadletter"), BILLING)
 ALL = (tenant(), ORDERS, LETTERS, BILLING)
 
 
-def changes(desired: tuple[Resource, ...], there: Observed) -> tuple[Change, ...]:
-    return diff(desired, there, SOURCES)
+def changes(
+    desired: tuple[Resource, ...], there: Observed, sources: Mapping[str, SourceSpec] = SOURCES
+) -> tuple[Change, ...]:
+    drift = find_drift(there, sources, [resource.identity for resource in desired])
+    return diff(desired, there, sources, drift)
 
 
 def only(found: tuple[Change, ...]) -> Change:
@@ -106,13 +111,13 @@ def test_what_another_owner_has_is_left_alone() -> None:
 
 def test_a_source_that_does_not_prune_keeps_what_is_gone_from_it() -> None:
     keeping = {ROOT: SourceSpec(path="platform", prune=False)}
-    assert diff((tenant(),), observed(ALL), keeping) == ()
+    assert changes((tenant(),), observed(ALL), keeping) == ()
 
 
 def test_a_source_that_does_not_prune_still_repairs_what_it_keeps() -> None:
     keeping = {ROOT: SourceSpec(path="platform", prune=False)}
     there = without_stream(observed(ALL), ORDERS, 0)
-    assert Reason.STREAM_MISSING in {change.reason for change in diff((tenant(),), there, keeping)}
+    assert Reason.STREAM_MISSING in {change.reason for change in changes((tenant(),), there, keeping)}
 
 
 def test_declaring_what_was_implied_is_an_update_of_its_ownership() -> None:
@@ -124,7 +129,7 @@ def test_declaring_what_was_implied_is_an_update_of_its_ownership() -> None:
 
 def test_a_move_to_another_loaded_source_is_a_handover() -> None:
     sources = {**SOURCES, "team": SourceSpec(path="team")}
-    change = only(diff((tenant(), managed(ORDERS, "team"), LETTERS, BILLING), observed(ALL), sources))
+    change = only(changes((tenant(), managed(ORDERS, "team"), LETTERS, BILLING), observed(ALL), sources))
     assert (change.action, change.reason) == (Action.HANDOVER, Reason.HANDED_OVER)
     assert change.fields == (FieldChange("managedBy", ROOT, "team"),)
 

@@ -2,10 +2,12 @@
 -- Hands out entries of a lane: retries that are due, then new ones; each leased under a new token.
 -- KEYS: 1 the bucket's epoch key.
 -- ARGV: 1 subscription uid · 2 partition · 3 consumer · 4 how many (at most 100) · 5 lease (ms) · 6 bytes at most.
--- Returns {status, more, entry…}: status OK, GONE (no such subscription, stream or group: ring the reconciler) or
+-- Returns {status, more, entry…}: status OK, GONE (no such subscription or stream, or no
+--   group where the lane stands: ring the reconciler) or
 --   CLOSED; more 1 when the lane has work left; an entry is {id, token, attempt, fields}.
 -- include: bucket
 -- include: lane
+-- include: gaps
 
 local lane = open_lane(ARGV[1], ARGV[2])
 if not lane then return {'GONE', 0} end
@@ -53,15 +55,12 @@ end
 local largest = tonumber(redis.call('HGET', lane.topic .. ':meta', 'largest')) or 0
 while #taken - 2 < wanted and bytes < room do
   local count = math.min(wanted - (#taken - 2), math.max(1, math.floor((room - bytes) / math.max(1, largest))))
-  local read = redis.pcall('XREADGROUP', 'GROUP', lane.subscription, consumer, 'COUNT', count,
-    'STREAMS', lane.stream, '>')
-  if read and read.err then
+  local entries = read_next(lane, consumer, count)
+  if not entries then
     if #taken == 2 then return {'GONE', 0} end
     break
   end
-  local entries = read and read[1] and read[1][2] or {}
   for _, entry in ipairs(entries) do hand_out(entry[1], entry[2], 1, 0) end
-  if #entries > 0 then lane.position = entries[#entries][1] end
   if #entries < count then break end
 end
 

@@ -6,6 +6,7 @@
 -- Returns the number of entries purged, or -1 when the subscription or its stream is not there (nothing changed).
 -- include: bucket
 -- include: lane
+-- include: gaps
 
 local lane = open_lane(ARGV[1], ARGV[2])
 if not lane or lane.closing then return -1 end
@@ -15,11 +16,9 @@ redis.pcall('XGROUP', 'DESTROY', lane.stream, lane.subscription)
 local created = redis.pcall('XGROUP', 'CREATE', lane.stream, lane.subscription, last)
 if created.err then return -1 end
 
-local unread = 0
-local first = redis.call('XRANGE', lane.stream, '-', '+', 'COUNT', 1)[1]
-if first then
-  unread = math.max(0, offset_of(last) - math.max(offset_of(lane.position), offset_of(first[1]) - 1))
-end
+-- What somebody removed before is lost, not purged.
+local unread = count_after(lane.stream, lane.position)
+pass_over(lane, last, unread)
 local purged = unread + redis.call('HLEN', lane.flight)
 redis.call('UNLINK', lane.lease, lane.retry, lane.flight)
 lane.position = last

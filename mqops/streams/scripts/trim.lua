@@ -8,6 +8,7 @@
 -- include: bucket
 -- include: append
 -- include: lane
+-- include: gaps
 -- include: dead
 
 local base, number = prefix .. ARGV[2], ARGV[3]
@@ -33,10 +34,9 @@ end
 local function expire_undelivered(lane)
   local old = redis.call('XRANGE', stream, '(' .. lane.position, '(' .. text(cut_ms) .. '-0', 'COUNT', budget - used)
   if #old == 0 then return end
-  local read = redis.pcall('XREADGROUP', 'GROUP', lane.subscription, PARKED, 'COUNT', #old, 'STREAMS', stream, '>')
-  if not read or read.err or not read[1] then return end
-  for _, entry in ipairs(read[1][2]) do
-    lane.position = entry[1]
+  local entries = read_next(lane, PARKED, #old)
+  if not entries then return end
+  for _, entry in ipairs(entries) do
     local is_old = tonumber(string.match(entry[1], '^%d+')) < cut_ms
     if not (is_old and expire(lane, entry[1], 0)) then
       park(lane, entry[1], is_old and now + POSTPONED_MS or now, write_record('0', 0, 0, '-'))
