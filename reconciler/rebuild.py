@@ -18,7 +18,7 @@ from reconciler.state import REBUILT, Observed
 from reconciler.stores import Stores, instance, lock, migrate, translated
 from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe, observe_live
-from reconciler.stores.store import Rows
+from reconciler.stores.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def plan_rebuild(settings: Settings, stores: Stores) -> Rebuild:
         if done and migrate.pending(migrate.load_migrations(), done):
             raise ConfigurationError("the database is not at this version: run `mqops migrate`")
     with without_garbage_collection():
-        observed = observe_live(stores, _NOTHING, None) if is_empty else observe(stores, ())
+        observed = observe_live(stores, _NOTHING, None) if is_empty else observe(stores)
         desired = recovered(observed, settings)
         found = plan(desired, observed, {})
     return Rebuild(stamp, observed, replace(found, leftovers=(), moved=(), unclaimed=()))

@@ -19,7 +19,7 @@ from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import grounded
 from reconciler.planning.plan import Plan, plan
 from reconciler.state import NO_SOURCES, Applied, Observed, Resource
-from reconciler.stores import Stores, conditions, lock, revisions, sources
+from reconciler.stores import Stores, conditions, drift, lock, revisions, sources
 from reconciler.stores.cost import read_costs
 from reconciler.stores.observe import observe
 
@@ -71,6 +71,7 @@ def plan_rollback(wanted: Wanted, stores: Stores) -> Rollback:
         found = grounded(plan(desired, observed, specs), desired, observed)
         costs = read_costs(stores, observed, found.changes)
         found = guard(found, observed, specs, costs, wanted.allowed)
+    found = replace(found, drift=drift.since(found.drift, stores.database))
     return Rollback(replace(wanted, sources=chosen), observed, found)
 
 

@@ -33,7 +33,8 @@ from reconciler.pipeline import (
 from reconciler.planning.change import Action, Change
 from reconciler.planning.plan import Plan, hold_back
 from reconciler.planning.refusals import Obstacle
-from reconciler.planning.render import named, unclaimed_note, value_text
+from reconciler.planning.render import named, unclaimed_note
+from reconciler.planning.wording import value_text
 from reconciler.provenance import read_commit
 from reconciler.stores import Stores
 

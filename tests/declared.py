@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from mqops.keys import Keyspace, bucket_of
 from mqops.model import KINDS, Identity, SourceSpec
 from reconciler.planning.live import subscription_meta, topic_meta
-from reconciler.planning.placement import STORED, Placement
+from reconciler.planning.placement import STORED, Placement, closing_tenants
 from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed, Origin, Resource
 
 ROOT = "platform"
@@ -78,7 +78,8 @@ def observed(resources: Iterable[Resource] = (), revision: int = 1) -> Observed:
     resources = tuple(resources)
     applied = {resource.identity: Applied(uid_of(resource.identity), resource, 1, revision) for resource in resources}
     buckets = {identity.name: bucket_of(row.uid) for identity, row in applied.items() if identity.kind == "Tenant"}
-    placement = Placement(Keyspace(), {identity: row.uid for identity, row in applied.items()}, buckets)
+    closing = closing_tenants(Observed(applied))
+    placement = Placement(Keyspace(), {identity: row.uid for identity, row in applied.items()}, buckets, closing)
     topics = {row.uid: _live_topic(row, placement) for identity, row in applied.items() if identity.kind in STORED}
     subscriptions = {
         row.uid: _live_subscription(row, placement)

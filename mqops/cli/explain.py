@@ -135,7 +135,7 @@ def _print_tree(fields: "tuple[Field, ...]") -> None:
 
 
 def _default(field: "Field") -> str:
-    from reconciler.planning.render import value_text
+    from reconciler.planning.wording import value_text
 
     if field.is_required:
         return "required"

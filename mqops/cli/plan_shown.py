@@ -27,6 +27,7 @@ STYLES = {
     "adopt": "magenta",
     "handover": "magenta",
     "replace": "red",
+    "drift": "magenta",
     "refused": "bold red",
     "field": "",
     "plain": "",

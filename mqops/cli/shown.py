@@ -14,7 +14,7 @@ from mqops.status import Status, conditions, moment_of
 from reconciler.manifests.problem import printable
 from reconciler.planning.beside import moment, of_ms, override_text, suspended_text
 from reconciler.planning.fields import leaves
-from reconciler.planning.render import value_text
+from reconciler.planning.wording import value_text
 from reconciler.stores.history import Entry
 from reconciler.stores.inventory import Details, Item, Partition
 

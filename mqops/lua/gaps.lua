@@ -54,12 +54,16 @@ local function was_moved(lane, entries)
   return redis.call('XRANGE', lane.stream, '(' .. lane.position, to, 'COUNT', 1)[1] ~= nil
 end
 
--- What is missing up to `reached` besides `count` entries that were read is lost, unless it was written off before.
+-- Moves the lane and its group to where nothing is left to read before `reached` but `count` entries that were read.
+-- What is missing there is lost, unless it was written off before.
 local function pass_over(lane, reached, count)
   local missing = offset_of(reached) - offset_of(lane.position) - count
   local known = math.min(missing, written_off(lane))
   if known > 0 then redis.call('HINCRBY', lane.meta, 'gone:' .. lane.partition, -known) end
   if missing > known then write_off(lane, missing - known) end
+  lane.position = reached
+  redis.call('XGROUP', 'SETID', lane.stream, lane.subscription, reached)
+  redis.call('HSET', lane.meta, 'pos:' .. lane.partition, reached)
 end
 
 -- Reads what comes next in the lane, for `consumer`, and moves the lane's position along. Answers the entries; or nil
@@ -69,23 +73,20 @@ local function read_next(lane, consumer, count)
     'STREAMS', lane.stream, '>')
   if read and read.err then return nil end
   local entries = read and read[1] and read[1][2] or {}
-  local reached = #entries > 0 and entries[#entries][1] or redis.call('HGET', lane.topic .. ':meta', 'last:' .. lane.partition)
-  if lane.is_placed and offset_of(reached) ~= offset_of(lane.position) + #entries then
-    if was_moved(lane, entries) then
-      for _, entry in ipairs(entries) do
-        if redis.call('HEXISTS', lane.flight, entry[1]) == 0 then
-          redis.call('XACK', lane.stream, lane.subscription, entry[1])
-        end
+  -- Fewer than asked for: the stream has no more.
+  local reached = #entries < count and redis.call('HGET', lane.topic .. ':meta', 'last:' .. lane.partition)
+    or entries[#entries] and entries[#entries][1] or lane.position
+  if not lane.is_placed or offset_of(reached) == offset_of(lane.position) + #entries then
+    if #entries > 0 then lane.position = entries[#entries][1] end
+  elseif was_moved(lane, entries) then
+    for _, entry in ipairs(entries) do
+      if redis.call('HEXISTS', lane.flight, entry[1]) == 0 then
+        redis.call('XACK', lane.stream, lane.subscription, entry[1])
       end
-      return nil
     end
+    return nil
+  else
     pass_over(lane, reached, #entries)
-    if #entries == 0 then
-      redis.call('XGROUP', 'SETID', lane.stream, lane.subscription, reached)
-      redis.call('HSET', lane.meta, 'pos:' .. lane.partition, reached)
-    end
-    lane.position = reached
   end
-  if #entries > 0 then lane.position = reached end
   return entries
 end

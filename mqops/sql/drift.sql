@@ -5,9 +5,9 @@ SELECT kind, tenant, name, uid, managed_by, reason, fields::text, message, chang
 FROM mq_drift
 
 -- name: forget
--- Of the owners that were looked at, what has not drifted any more.
+-- Of the owners that were looked at, or of all, what has not drifted any more.
 DELETE FROM mq_drift
-WHERE managed_by = ANY(%(owners)s)
+WHERE (%(owners)s::text[] IS NULL OR managed_by = ANY(%(owners)s::text[]))
   AND NOT EXISTS (SELECT FROM jsonb_to_recordset(%(found)s::jsonb) AS f (kind text, tenant text, name text, uid text)
                   WHERE (f.kind, f.tenant, f.name, f.uid)
                         = (mq_drift.kind, mq_drift.tenant, mq_drift.name, mq_drift.uid))

@@ -122,6 +122,27 @@ class RefusalDocument(ChangeDocument):
     """The same in words, with the way out."""
 
 
+class DriftDocument(NameDocument):
+    """A resource that was changed outside since it was applied."""
+
+    uid: str
+    managed_by: str
+    """Who owns it; empty for what nobody claims."""
+    reason: Reason
+    """The worst of it."""
+    fields: list[FieldDocument]
+    """`before` is what was applied, `after` what was found. Beside the paths of changes there are `row` and
+    `generation`."""
+    message: str
+    """What somebody has to do, where something of it is not repaired; else empty."""
+    changed_by: str | None
+    """Who did it; null when that is not known."""
+    changed_at: str | None
+    """When, in UTC (RFC 3339); null when that is not known."""
+    first_seen_at: str | None
+    """Since when a reconciler has known; null when none has noted it yet."""
+
+
 class LeftoverDocument(NameDocument):
     """What an interrupted delete or replace left on Redis, and an apply removes."""
 
@@ -183,6 +204,8 @@ class PlanDocument(TypedDict):
     revision: int
     """Of the catalog, when the plan was made."""
     summary: SummaryDocument
+    resource_drift: list[DriftDocument]
+    """What was changed outside, by kind, tenant and name."""
     resource_changes: list[ChangeDocument]
     """In the order in which they are made."""
     refused: list[RefusalDocument]

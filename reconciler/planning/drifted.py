@@ -15,7 +15,7 @@ NOBODY = ""
 """Who owns what nobody claims."""
 
 _UNRECORDED = "nothing else is known of it: declare it in the manifests, or delete its row from mq_resources"
-_UNCLAIMED = "no row claims it: declare it, and what it holds is taken up; or delete its keys"
+_UNCLAIMED = "declare it, and what it holds is taken up; or delete its keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _unplaced(observed: Observed, wanted: Collection[Identity]) -> Iterator[Drif
 
 
 def strays_of(observed: Observed, wanted: Collection[Identity]) -> Iterator[Drifted]:
-    """What Redis holds of resources that neither a row nor the history knows. A plan tells them as what is unclaimed."""
+    """What Redis holds of resources that neither a row nor the history knows: what plans tell as unclaimed."""
     known = {lost.uid for lost in observed.lost.values()}
     for uid, identity in astray(observed).items():
         if uid not in known and identity not in wanted:

@@ -157,7 +157,8 @@ def _unadopted(changes: Iterable[Change], sources: Mapping[str, SourceSpec], all
     if allowed.adopt or API in sources:
         return
     for change in changes:
-        if change.before is not None and change.before.resource.managed_by == API:
+        owner = None if change.before is None else change.before.resource.managed_by
+        if owner == API != change.resource.managed_by:
             message = (
                 f"{change.renamed_from or change.identity} was made over the management API: pass --adopt to give it "
                 f"to source {change.resource.managed_by!r}, with its messages and positions; or remove it from the "

@@ -88,6 +88,11 @@ def keep(desired: Iterable[Resource], observed: Observed, held: Collection[str])
         for identity, row in observed.applied.items()
         if row.resource.managed_by in held or identity in declared
     }
+    applied.update(
+        (identity, lost.applied.resource)
+        for identity, lost in observed.lost.items()
+        if lost.applied is not None and lost.applied.resource.managed_by in held
+    )
     others = tuple(
         resource for resource in desired if resource.identity not in applied and resource.identity not in declared
     )

@@ -8,12 +8,15 @@ could mean anything written as its number, or in a fence that is longer than any
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import PurePath
 
 from reconciler.manifests.problem import printable
+from reconciler.planning.beside import moment
 from reconciler.planning.change import Action, Change
+from reconciler.planning.drift_shown import drift_lines
+from reconciler.planning.drifted import Drifted
 from reconciler.planning.plan import Plan
-from reconciler.planning.render import Line, beside_sections, change_lines, footer, notes, refusal_lines
+from reconciler.planning.render import beside_sections, change_lines, footer, notes, refusal_lines
+from reconciler.planning.wording import Line, place_text
 
 _MOST_CHARACTERS = 60_000
 """A comment on GitHub has room for 65,536."""
@@ -37,6 +40,12 @@ def markdown(plan: Plan, directory: str = "") -> str:
 def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
     yield f"**{footer(plan)}**"
     most, room = size
+    if plan.drift:
+        yield from ("", f"#### Drift ({len(plan.drift)})", "")
+        yield from _drift_table(plan.drift, most)
+        details = _fitting(drift_lines(plan.drift), room)
+        room -= sum(len(line) + 1 for line in details)
+        yield from _folded("What was changed outside", details)
     for action in Action:
         chosen = [change for change in plan.changes if change.action is action]
         if not chosen:
@@ -60,11 +69,22 @@ def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
         yield from ("", code(note))
 
 
+def _drift_table(drift: Sequence[Drifted], most: int) -> Iterator[str]:
+    yield "| resource | reason | changed by | known since |"
+    yield "|---|---|---|---|"
+    for one in drift[:most]:
+        since = "" if one.first_seen_at is None else moment(one.first_seen_at)
+        reason, who = one.reason.value.replace("_", " "), one.changed_by or ""
+        yield f"| {code(str(one.identity))} | {reason} | {code(who) if who else ''} | {since} |"
+    if len(drift) > most:
+        yield f"| and {len(drift) - most} more | | | |"
+
+
 def _table(changes: Sequence[Change], directory: str, most: int) -> Iterator[str]:
     yield "| resource | declared at | reason |"
     yield "|---|---|---|"
     for change in islice(changes, most):
-        place = f"{PurePath(directory, change.origin.file)}:{change.origin.line}"
+        place = place_text(change.origin, directory)
         reason = change.reason.value.replace("_", " ")
         yield f"| {code(str(change.identity))} | {code(place)} | {reason} |"
     if len(changes) > most:

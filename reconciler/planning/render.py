@@ -3,18 +3,15 @@
 Text carries no colour of its own: each line says what it is about, and the command line colours it on a terminal.
 """
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import PurePath
 from typing import Any
 
 from mqops.model import Identity, defaults_of
 from mqops.override import Override
 from reconciler.manifests.problem import printable
 from reconciler.planning.beside import moment, of_ms, override_text, suspended_text
-from reconciler.planning.change import Action, Change, FieldChange, Reason
+from reconciler.planning.change import Action, Change
 from reconciler.planning.document import (
     FORMAT_VERSION,
     ChangeDocument,
@@ -25,9 +22,11 @@ from reconciler.planning.document import (
     ReplacedDocument,
     StateDocument,
 )
+from reconciler.planning.drift_shown import drift_json, drift_lines
 from reconciler.planning.fields import leaves
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
+from reconciler.planning.wording import REASONS, Line, field_text, place_text, value_text
 from reconciler.state import REBUILT, Cost, Resource
 
 SYMBOLS = {
@@ -43,32 +42,15 @@ SYMBOLS = {
 _ALWAYS_COUNTED = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.REPAIR)
 """In a plan's last line; of the others only those that there are."""
 
-_REASONS = {
-    Reason.STRAY_FOUND: "taking up what Redis already holds of it",
-    Reason.MADE_OVER_API: "made over the API",
-    Reason.REBUILT_FOUND: "found again by a rebuild",
-    Reason.TOPIC_REPLACED: "its topic is replaced, and it begins anew",
-    Reason.PARENT_REPLACED: "kept as it is, for the new one",
-    Reason.ROW_MISSING: "its row in PostgreSQL is gone",
-    Reason.SERVER_FLUSHED: "Redis was flushed",
-    Reason.META_MISSING: "its settings on Redis are gone",
-    Reason.STREAM_MISSING: "a stream is gone",
-    Reason.GROUP_MISSING: "a consumer group is gone",
-    Reason.META_DIFFERS: "its settings on Redis were altered",
-}
-"""What to say beside the action; reasons that the action says already are not here."""
-
 _MOST_NAMED = 5
 _OF_MANY = (Obstacle.SOURCE_EMPTIED, Obstacle.MASS_DELETE, Obstacle.TENANT_ACTIVE)
-
-_PLAIN = re.compile(r"[\w./:@+-]+")
-
-Line = tuple[str, str]
-"""What a line is about (an action's value, ``refused``, ``field`` or ``plain``), and its text."""
 
 
 def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
     """The plan line by line. ``directory`` is what the manifests' file names are relative to, as the user called it."""
+    yield from drift_lines(plan.drift)
+    if plan.drift:
+        yield "plain", ""
     for change in plan.changes:
         yield from change_lines(change, directory)
     for leftover in plan.leftovers:
@@ -156,6 +138,7 @@ def as_json(plan: Plan) -> PlanDocument:
             "replace": plan.count(Action.REPLACE),
             "refused": len(plan.refused),
         },
+        "resource_drift": [drift_json(one) for one in plan.drift],
         "resource_changes": [change_json(change) for change in plan.changes],
         "refused": [
             {**change_json(refusal.change), "obstacle": refusal.obstacle, "message": refusal.message}
@@ -189,19 +172,9 @@ def _override_json(identity: Identity, override: Override) -> OverrideDocument:
     }
 
 
-def value_text(value: Any) -> str:
-    """A field's value in one line; whatever is not a plain word is quoted, so that no value can pose as another or
-    move the cursor."""
-    if value is None:
-        return "none"
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("none", "true", "false"):
-        return value
-    return printable(json.dumps(value, ensure_ascii=False))
-
-
 def change_lines(change: Change, directory: str) -> Iterator[Line]:
     """One change of it: what happens, and each field below."""
-    notes = [_REASONS[change.reason]] if change.reason in _REASONS else []
+    notes = [REASONS[change.reason]] if change.reason in REASONS else []
     if change.resource.implied_by is not None:
         notes.append(f"implied by {change.resource.implied_by}")
     if change.cost is not None:
@@ -214,7 +187,7 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
             yield "field", f"      {path}: {value_text(value)}"
     for field in change.fields:
         forces = "  # forces the replacement" if field.path in change.forced_by else ""
-        yield "field", f"      {_field_text(field)}{forces}"
+        yield "field", f"      {field_text(field)}{forces}"
 
 
 def _cost_text(cost: Cost) -> str:
@@ -233,16 +206,11 @@ def named(change: Change) -> str:
     return f"{change.renamed_from} → {str(change.identity).removeprefix(f'{change.identity.kind} ')}"
 
 
-def _field_text(field: FieldChange) -> str:
-    path = field.path.removeprefix("spec.").removeprefix("metadata.")
-    return f"{path}: {value_text(field.before)} → {value_text(field.after)}"
-
-
 def _place(change: Change, directory: str) -> str:
     """Behind what is said of it; nothing for what stands in no file."""
     if not change.origin.file:
         return ""
-    place = printable(f"{PurePath(directory, change.origin.file)}:{change.origin.line}")
+    place = printable(place_text(change.origin, directory))
     return f"  was {place}" if change.action is Action.DELETE else f"  {place}"
 
 

@@ -17,7 +17,7 @@ from reconciler.planning.document import CostDocument, PlanDocument
 from reconciler.planning.fields import leaves
 from reconciler.planning.fingerprint import fingerprints
 from reconciler.planning.plan import Plan
-from reconciler.planning.render import change_json, value_text
+from reconciler.planning.render import change_json
 from reconciler.planning.saved import (
     Basis,
     PlaceDocument,
@@ -27,6 +27,7 @@ from reconciler.planning.saved import (
     name_of,
     plain,
 )
+from reconciler.planning.wording import value_text
 from reconciler.state import Cost, Observed
 
 _MOST_FIELDS = 5

@@ -5,7 +5,6 @@ Lines carry no colour of their own, as in ``render``: each says what it is about
 
 import difflib
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -16,6 +15,7 @@ from reconciler.planning.change import Action, Change
 from reconciler.planning.fields import in_model_order
 from reconciler.planning.placement import Leftover
 from reconciler.planning.plan import Plan
+from reconciler.planning.wording import place_text
 from reconciler.state import Resource
 
 Line = tuple[str, str]
@@ -35,7 +35,7 @@ def diff_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
 
 
 def _change_lines(change: Change, directory: str) -> Iterator[Line]:
-    place = f"{PurePath(directory, change.origin.file)}:{change.origin.line}"
+    place = place_text(change.origin, directory)
     wanted = _document(change.resource)
     if change.before is None:
         yield from _unified([], _yaml(wanted), _NOTHING, place)

@@ -66,6 +66,7 @@ local function settle(lane, last)
   if missing > 0 then
     write_off(lane, missing)
     redis.call('HINCRBY', meta, 'gone:' .. lane.partition, missing)
+    if count_after(lane.stream, lane.position) == 0 then pass_over(lane, last, 0) end
   end
   for _, id in ipairs(retries_without_body(lane)) do
     forget(lane, id)

@@ -31,12 +31,12 @@ def since(found: Iterable[Drifted], connection: Connection[Any]) -> tuple[Drifte
     return tuple(replace(one, first_seen_at=known.get((one.identity, one.uid))) for one in found)
 
 
-def note(connection: Connection[Any], found: Collection[Drifted], owners: Collection[str]) -> None:
-    """Notes what was found when all that ``owners`` have was looked at: what is new, what has come to it, and what is
-    no more. Raises like ``read_drift``."""
+def note(connection: Connection[Any], found: Collection[Drifted], owners: Collection[str] | None) -> None:
+    """Notes what was found when all that ``owners`` have, or all there is, was looked at: what is new, what has come
+    to it, and what is no more. Raises like ``read_drift``."""
     sql, told = queries("drift"), json.dumps([_row(one) for one in found], ensure_ascii=False)
     with translated(), connection.transaction():
-        connection.execute(sql["forget"], {"found": told, "owners": [NOBODY, *owners]})
+        connection.execute(sql["forget"], {"found": told, "owners": None if owners is None else [NOBODY, *owners]})
         if found:
             connection.execute(sql["note"], {"found": told})
 

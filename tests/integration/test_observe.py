@@ -10,7 +10,6 @@ from stores import Opened, applied, opened, uid
 
 from mqops.errors import BrokerNotAvailable, ConfigurationError
 from mqops.keys import Keyspace, bucket_of
-from reconciler.state import Lost
 from reconciler.stores.observe import observe, observe_tenant
 
 ORDERS = topic("orders", partitions=2)
@@ -71,7 +70,10 @@ def test_what_no_row_claims_is_seen_too(stores: Opened) -> None:
     stores.database.execute("DELETE FROM mq_resources WHERE uid = %s", (orders,))
     seen = observe(stores)
     assert seen.topics[orders].meta["name"] == "orders"
-    assert seen.lost == {ORDERS.identity: Lost(orders, 1)}
+    (lost,) = seen.lost.values()
+    assert (lost.uid, lost.generation) == (orders, 1)
+    assert lost.applied is not None
+    assert lost.applied.resource == ORDERS
 
 
 def test_a_row_that_an_apply_deleted_is_not_lost(stores: Opened) -> None:

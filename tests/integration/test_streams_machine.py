@@ -105,6 +105,9 @@ class StreamsMachine(RuleBasedStateMachine):
         created: int = self.run(
             "reconciler.scripts", "prepare_subscription", reader.uid, "acme", "reader", self.topic, 1, MAX_ATTEMPTS,
             self.keys.bucket(BUCKET) + reader.dead, "active", "earliest")  # fmt: skip
+        for entry in reader.entries():
+            if entry.is_bodyless and entry.state in ("undelivered", "retrying"):
+                entry.state = "lost"
         return created
 
     @initialize()
@@ -286,11 +289,29 @@ class StreamsMachine(RuleBasedStateMachine):
         assert line.startswith((b"!DAMAGED", b"!BACKLOG")), line
         self.prepare_topic()
         for reader in self.readers.values():
-            assert self.prepare_reader(reader) == 1
             for entry in reader.lanes[partition]:
-                if entry.state == "undelivered":
-                    entry.state = "lost"
                 entry.is_bodyless = True
+            assert self.prepare_reader(reader) == 1
+
+    @rule(name=readers, partition=partitions, to=st.integers(0, 20))
+    def move_group_and_repair(self, name: str, partition: int, to: int) -> None:
+        """Nothing is skipped and nothing comes twice."""
+        reader = self.readers[name]
+        ids = ["0-0", *(entry.id for entry in reader.lanes[partition])]
+        stream = self.keys.stream(BUCKET, self.topic, partition)
+        self.redis.xgroup_setid(stream, reader.uid, ids[min(to, len(ids) - 1)])
+        assert self.prepare_reader(reader) == 0
+
+    @rule(partition=partitions, data=st.data())
+    def delete_messages_and_repair(self, partition: int, data: st.DataObject) -> None:
+        stream = self.keys.stream(BUCKET, self.topic, partition)
+        ids = [entry_id.decode() for entry_id, _ in self.redis.xrange(stream)]
+        chosen = data.draw(st.sets(st.sampled_from(ids)) if ids else st.just(set()), label="deleted")
+        self.redis.xdel(stream, *chosen, "0-1")
+        for reader in self.readers.values():
+            for entry in reader.lanes[partition]:
+                entry.is_bodyless |= entry.id in chosen
+            assert self.prepare_reader(reader) == 0
 
     @rule()
     def forget_scripts(self) -> None:

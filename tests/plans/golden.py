@@ -5,9 +5,22 @@ else is as an apply of those rows leaves it. Each entry of ``broken`` has one of
 
     {"row": R}                            its row was deleted by hand; the history still knows it
     {"forgotten": R}                      its row is gone, and the history too
+    {"edited": R, "spec": {…}, "by": B, "at": T}
+                                          fields of its row were written by hand, by B at T where these are given
+    {"malformed": R, "problem": P}        its row was written by hand, and cannot be read
+    {"added": R}                          its row was added by hand, and the history knows nothing of it
+    {"unreadable": R, "problem": P}       a row that cannot be read was added by hand, of something not applied
     {"stream": R, "partition": N}         a stream was deleted
     {"group": R, "partition": N, "position": ID}
                                           a group was destroyed that had read up to ID
+    {"moved": R, "partition": N, "position": ID, "to": ID}
+                                          a group that had read up to ID was set elsewhere
+    {"truncated": R, "partition": N, "missing": n}
+                                          messages that a subscription had not handled were removed
+    {"renamed": R, "partition": N, "key": K}
+                                          a stream was renamed to K
+    {"foreign": R, "partition": N, "group": G, "pending": n}
+                                          someone made a group of their own in a stream
     {"meta": R, "set": {…}}               fields of its hash on Redis were written by hand
     {"meta": R}                           its hash on Redis was deleted
     {"leftover": R}                       an apply deleted it, and was killed before it had removed it from Redis
@@ -36,7 +49,7 @@ from reconciler.manifests.check import check
 from reconciler.planning.guard import Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
-from reconciler.state import Cost, Lost, Observed, Origin, Resource, Suspended
+from reconciler.state import Cost, Editor, Lost, Observed, Origin, Resource, RowEdit, Suspended
 
 CASES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/observed.json"))
 
@@ -117,11 +130,53 @@ def _broken(there: Observed, entry: dict[str, Any]) -> Observed:
         return _without_group(there, uid, entry["partition"], entry["position"])
     if action == "meta":
         return _with_meta(there, uid, entry.get("set"))
+    if action in ("edited", "malformed", "added", "unreadable"):
+        return _with_row_edit(there, identity, entry)
+    if action in _STREAMS:
+        return _STREAMS[action](there, uid, entry)
     assert action in ("row", "forgotten", "leftover"), f"unknown: {entry}"
-    lost = {**there.lost, identity: Lost(uid, there.applied[identity].generation)} if action == "row" else there.lost
+    row = there.applied[identity]
+    lost = {**there.lost, identity: Lost(uid, row.generation, row)} if action == "row" else there.lost
     applied = {other: row for other, row in there.applied.items() if other != identity}
     there = replace(there, applied=applied, lost=lost)
     return _with_meta(there, uid, {"closing": "1"}) if action == "leftover" else there
+
+
+def _with_row_edit(there: Observed, identity: Identity, entry: dict[str, Any]) -> Observed:
+    uid, row = declared.uid_of(identity), there.applied.get(identity)
+    resource = None if row is None or "problem" in entry else row.resource
+    if resource is not None:
+        resource = replace(resource, spec={**resource.spec, **entry.get("spec", {})})
+    is_recorded = not entry.keys() & {"added", "unreadable"}
+    edit = RowEdit(uid, identity, resource, 1, entry.get("problem", ""), is_recorded)
+    editors = {uid: Editor(entry["by"], datetime.fromisoformat(entry["at"]))} if "by" in entry else {}
+    return replace(there, edits={**there.edits, uid: edit}, editors={**there.editors, **editors})
+
+
+def _moved(there: Observed, uid: str, entry: dict[str, Any]) -> Observed:
+    partition = entry["partition"]
+    there = _with_meta(there, uid, {f"pos:{partition}": entry["position"]})
+    topic = there.topics[there.subscriptions[uid].meta["topic"]]
+    groups = {**topic.groups, partition: {**topic.groups[partition], uid: entry["to"]}}
+    return replace(there, topics={**there.topics, topic.uid: replace(topic, groups=groups)})
+
+
+def _truncated(there: Observed, uid: str, entry: dict[str, Any]) -> Observed:
+    lane = (there.subscriptions[uid].meta["topic"], entry["partition"], uid)
+    return replace(there, missing={**there.missing, lane: entry["missing"]})
+
+
+def _misplaced(there: Observed, uid: str, entry: dict[str, Any]) -> Observed:
+    there = _without_stream(there, uid, entry["partition"])
+    return replace(there, misplaced={**there.misplaced, (uid, entry["partition"]): entry["key"]})
+
+
+def _foreign(there: Observed, uid: str, entry: dict[str, Any]) -> Observed:
+    place = (uid, entry["partition"], entry["group"])
+    return replace(there, foreign={**there.foreign, place: entry["pending"]})
+
+
+_STREAMS = {"moved": _moved, "truncated": _truncated, "renamed": _misplaced, "foreign": _foreign}
 
 
 def _without_stream(there: Observed, uid: str, partition: int) -> Observed:

@@ -7,7 +7,8 @@ import pytest
 from declared import SOURCES, dead_letters, implied, managed, observed, respecified, subscription, tenant, topic
 
 from reconciler.planning.plan import plan
-from reconciler.planning.render import as_json, footer, text, text_lines, value_text
+from reconciler.planning.render import as_json, footer, text, text_lines
+from reconciler.planning.wording import value_text
 from reconciler.state import Observed, Origin
 
 ORDERS = topic("orders", partitions=4)

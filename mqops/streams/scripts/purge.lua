@@ -18,7 +18,7 @@ if created.err then return -1 end
 
 -- What somebody removed before is lost, not purged.
 local unread = count_after(lane.stream, lane.position)
-pass_over(lane, last, unread)
+if offset_of(last) > offset_of(lane.position) then pass_over(lane, last, unread) end
 local purged = unread + redis.call('HLEN', lane.flight)
 redis.call('UNLINK', lane.lease, lane.retry, lane.flight)
 lane.position = last
