@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError
 
 from mqops.keys import Keyspace
 from mqops.lua import Script, load_script
@@ -16,24 +15,15 @@ Call = tuple[str, int, tuple[str, ...]]
 
 
 def call(redis: "Redis", keys: Keyspace, calls: Sequence[Call]) -> list[Any]:
-    """Makes every call, in their order and in one round trip: an answer, or the error it is, for each. A server that
-    does not know a script yet is taught it."""
-    answers = _pipelined(redis, keys, calls)
-    unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-    if unknown:
-        for name in sorted({calls[index][0] for index in unknown}):
-            redis.script_load(_script(name).source)
-        again = _pipelined(redis, keys, [calls[index] for index in unknown])
-        for index, answer in zip(unknown, again, strict=True):
-            answers[index] = answer
-    return answers
-
-
-def _pipelined(redis: "Redis", keys: Keyspace, calls: Sequence[Call]) -> list[Any]:
+    """Makes every call, in their order and in one round trip: an answer, or the error it is, for each. The scripts go
+    along: were one unknown and sent afterwards, its calls would come after others that build on them."""
+    scripts = {name: _script(name) for name, _, _ in calls}
     with redis.pipeline(transaction=False) as pipeline:
-        for script, bucket, arguments in calls:
-            pipeline.evalsha(_script(script).sha, 1, keys.epoch(bucket), *arguments)
-        return pipeline.execute(raise_on_error=False)
+        for script in scripts.values():
+            pipeline.script_load(script.source)
+        for name, bucket, arguments in calls:
+            pipeline.evalsha(scripts[name].sha, 1, keys.epoch(bucket), *arguments)
+        return pipeline.execute(raise_on_error=False)[len(scripts) :]
 
 
 def _script(name: str) -> Script:
