@@ -15,11 +15,14 @@ from declared import topic as a_topic
 from stores import Opened, applied, opened, planned, uid
 
 from mqops.keys import bucket_of
+from mqops.settings import Settings
 from mqops.streams import Lane, Stored
+from reconciler.drifting import look
 from reconciler.planning.change import Action, FieldChange, Reason
 from reconciler.planning.drift import find_drift
 from reconciler.planning.drifted import Drifted, drifted
 from reconciler.planning.plan import KEPT
+from reconciler.planning.scope import EVERYTHING
 from reconciler.state import API, Resource
 from reconciler.stores import drift
 from reconciler.stores.observe import observe
@@ -442,8 +445,9 @@ def test_what_nobody_knows_is_told_with_the_way_out(there: Applied) -> None:
     applied(there.stores, (*ALL, a_topic("old")))
     there.sql("DELETE FROM mq_resources WHERE name = 'old'")
     there.sql("DELETE FROM mq_changes WHERE name = 'old'")
-    one = only(drift_of(there.stores))
-    assert one.reason is Reason.STRAY_FOUND
+    assert drift_of(there.stores) == ()  # a plan tells it as unclaimed
+    one = only(look(None, EVERYTHING, Settings(environment="test"), there.stores))
+    assert (one.identity.name, one.reason) == ("old", Reason.STRAY_FOUND)
     assert "declare it" in one.message
 
 
