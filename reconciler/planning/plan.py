@@ -131,7 +131,7 @@ def _unclaimed(
         for identity, row in observed.applied.items()
         if row.resource.managed_by == REBUILT and row.resource.implied_by is None
     )
-    return tuple(sorted({*rows, *unclaimed(observed)} - wanted))
+    return tuple(sorted({*rows, *unclaimed(observed)} - wanted - observed.lost.keys()))
 
 
 def _others(changes: Iterable[Change], observed: Observed, sources: Mapping[str, SourceSpec]) -> int:

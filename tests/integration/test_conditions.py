@@ -63,7 +63,7 @@ def noted(database_url: str) -> dict[str, tuple[str, bool]]:
 
 def destroy_stream(redis: Redis, kind: str = "Topic", name: str = "orders") -> None:
     with open_stores(current_settings()) as stores:
-        seen = observe(stores, [])
+        seen = observe(stores)
     [row] = [row for identity, row in seen.applied.items() if (identity.kind, identity.name) == (kind, name)]
     [tenant] = [row for identity, row in seen.applied.items() if identity.kind == "Tenant"]
     assert redis.delete(Keyspace().stream(bucket_of(tenant.uid), row.uid, 0)) == 1
