@@ -119,6 +119,7 @@ def test_a_pause_can_be_bound_to_the_configuration_that_was_seen(platform: Platf
         ({"expiresAt": "2999-01-01T00:00:00Z"}, "a time to come, within a year"),
         ({"expiresAt": "2030-01-01T00:00:00"}, "expiresAt"),
         ({"reason": "x" * 1001}, "reason"),
+        ({"reason": "a\x00"}, "reason"),
         ({"why": "x"}, "why"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from declared import (
 )
 
 from mqops.errors import ConfigurationError, Refused
+from mqops.override import Override
 from reconciler.manifests.check import Checked, Digest
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import plan
@@ -36,7 +38,7 @@ from reconciler.planning.saved import (
 )
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.planning.staleness import select
-from reconciler.state import Cost, Observed, Resource
+from reconciler.state import Cost, Observed, Resource, Suspended
 
 HERE: PlaceDocument = {"installation": "i", "environment": "test"}
 ORDERS = topic("orders", partitions=2)
@@ -151,6 +153,15 @@ def test_everything_that_moved_is_named_at_once() -> None:
     with pytest.raises(Refused) as stale:
         select(saved(WANTED, observed(ALL)), plan(WANTED, now, SOURCES), basis(now, **{"a.yaml": "2"}))
     assert [line.split()[0] for line in stale.value.message.splitlines()[1:]] == ["manifests/a.yaml", "Topic"]
+
+
+def test_what_an_operator_pauses_meanwhile_makes_no_plan_stale_and_a_suspension_does() -> None:
+    there = observed(ALL)
+    paused = replace(there, overrides={uid_of(BILLING.identity): Override("paused", "acme/ann", 1)})
+    assert reselected(WANTED, there, paused) == reselected(WANTED, there, there)
+    suspended = {uid_of(ORDERS.identity): Suspended("ann@build-7", datetime.now(UTC), "incident 7")}
+    with pytest.raises(Refused, match="Topic acme/orders is suspended by ann@build-7"):
+        reselected(WANTED, there, replace(there, suspended=suspended))
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": "1.1"}', "[" * 100_000])

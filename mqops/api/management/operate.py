@@ -29,6 +29,8 @@ _QUEUE, _SUBSCRIPTION = KINDS["Queue"], KINDS["Subscription"]
 _SEEN_SECONDS = 5.0
 """How long the catalog may take to show what was done."""
 MAX_REASON_CHARACTERS = 1_000
+_STORABLE = "^[^\\x00]*$"
+"""PostgreSQL keeps any text but that with a NUL in it."""
 MAX_PAUSE_MS = 366 * 86_400_000
 
 
@@ -58,7 +60,7 @@ class Purge:
 class PauseBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """Why, and until when; for good when neither time is given."""
 
-    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARACTERS)] = ""
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARACTERS, pattern=_STORABLE)] = ""
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     for_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAUSE_MS)] | None = None
 
