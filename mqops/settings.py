@@ -20,6 +20,8 @@ _DISCOVERED = {
 }
 """Where SERVICE_DISCOVERY_MODE=docker-compose finds the platform's services."""
 
+LogFormat = Literal["text", "logfmt", "json"]
+
 MANIFEST_VARIABLES = (*_DISCOVERED, "MQOPS_LISTEN_URL")
 """What manifests may name as `${NAME}`, set or not; everything else in the environment stays out of their reach."""
 
@@ -53,6 +55,10 @@ class Settings:
     """MQOPS_DEVELOPMENT_CREDENTIAL: a key for everything, set by `mqops up` on embedded servers alone."""
     listen_url: str = "http://127.0.0.1:3011"
     """MQOPS_LISTEN_URL: where `mqops listen` receives webhooks; a variable for manifests."""
+    log_format: LogFormat = "text"
+    """MQOPS_LOG_FORMAT: of `reconcile`; where it is not `text`, `apply` and `rollback` write a line a change, too."""
+    reconciler_metrics_port: int | None = None
+    """MQOPS_RECONCILER_METRICS_PORT: where `reconcile --watch` shows Prometheus its figures; without it, nowhere."""
     accept_risk: bool = False
     """MQOPS_ACCEPT_RISK=1: start on stores that `mqops doctor` calls bad."""
     drain_seconds: float = 10.0
@@ -105,6 +111,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         private_targets=reader.private_targets("MQOPS_PRIVATE_TARGETS"),
         development_credential=environment.get("MQOPS_DEVELOPMENT_CREDENTIAL") or None,
         listen_url=environment.get("MQOPS_LISTEN_URL") or f"http://127.0.0.1:{port + 1 if port < 65_535 else port - 1}",
+        log_format=cast(LogFormat, reader.choice("MQOPS_LOG_FORMAT", ("text", "logfmt", "json"))),
+        reconciler_metrics_port=reader.port("MQOPS_RECONCILER_METRICS_PORT"),
         accept_risk=reader.choice("MQOPS_ACCEPT_RISK", ("0", "1")) == "1",
         drain_seconds=reader.duration_ms("MQOPS_DRAIN_TIMEOUT", 10_000) / 1000,
         max_message_size_bytes=reader.size("MAX_MESSAGE_SIZE", 1_048_576),
@@ -141,6 +149,10 @@ class _Reader:
             self._wrong.append(f"{name}={text!r}: expected a whole number from {low} to {high}")
             return default
         return int(text)
+
+    def port(self, name: str) -> int | None:
+        """``None`` when it is not set."""
+        return self.integer(name, 0, 0, 65_535) if self._environment.get(name) else None
 
     def size(self, name: str, default: int) -> int:
         text = self._environment.get(name)

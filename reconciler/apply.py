@@ -14,6 +14,7 @@ resource out, and whatever depends on it; the rest goes on. So it is when whoeve
 for by then is committed, with its history, and the rest is not done.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,8 @@ class Report:
     """Those that were left out with them, too; and what is deleted, but could not be removed from Redis yet."""
     not_done: tuple[Result, ...] = ()
     """What it was stopped before."""
+    seconds: float = 0.0
+    """How long it took."""
 
     @property
     def results(self) -> Iterator[Result]:
@@ -265,6 +268,7 @@ def apply(plan: Plan, observed: Observed, stores: Stores, author: Author, oversi
     Raises ``BrokerNotAvailable`` when a store goes away, and ``Conflict`` when the catalog moved on, or the lock was
     taken away; the next run converges from wherever this one stopped.
     """
+    started = time.monotonic()
     run = _Run(plan, observed, stores, target_of(plan.changes, observed, lambda: str(uuid4())), oversight)
     with oversight.under_way():
         run.steps(Stage.PREPARING, target.topic_steps)
@@ -278,7 +282,7 @@ def apply(plan: Plan, observed: Observed, stores: Stores, author: Author, oversi
         run.abandon()
         remains = (*still_closed, *run.remove(done))
     failed = (*run.left(Outcome.FAILED, Outcome.LEFT_OUT), *remains)
-    return Report(revision, done, failed, run.left(Outcome.NOT_DONE))
+    return Report(revision, done, failed, run.left(Outcome.NOT_DONE), time.monotonic() - started)
 
 
 def _displaced(done: Collection[Change], uids: Mapping[Identity, str], observed: Observed) -> list[str]:

@@ -5,9 +5,10 @@ repaired; and what it has said, so that nothing is said twice while it lasts. Ti
 """
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from mqops.errors import ConfigurationError, MqopsError
 from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.apply import DONE, Report
+from reconciler.journal import Line, journal
 from reconciler.manifests.check import Checked
 from reconciler.manifests.earlier import Earlier
+from reconciler.measures import Measures
 from reconciler.oversight import Unattended
 from reconciler.pipeline import (
+    LOCK_TIMEOUT_SECONDS,
     Execution,
     ManifestsRejected,
     Planned,
@@ -68,6 +72,10 @@ class Upkeep:
     settings: Settings
     open_stores: OpenStores
     say: Say
+    log: Callable[[Line], None] | None = None
+    """Where a line a change goes; without it, the first of them are said."""
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+    measures: Measures = field(default_factory=Measures)
     is_stopped: Callable[[], bool] = lambda: False
     """Whether an apply shall end between changes, and leave the rest to the next run."""
     _earlier: Earlier = field(default_factory=Earlier)
@@ -85,6 +93,12 @@ class Upkeep:
 
     def look(self) -> Verdict:
         """Brings everything up to date as far as it goes, and says what was done and what cannot be."""
+        started = time.monotonic()
+        verdict = self._look()
+        self.measures.looked(verdict.name.lower(), time.monotonic() - started)
+        return verdict
+
+    def _look(self) -> Verdict:
         self._read_manifests()
         if self._good is None:
             return Verdict.STUCK
@@ -145,15 +159,26 @@ class Upkeep:
         self._tell_refused(planned.plan)
         # Before anything is put right: should that not come to its end, it is known what is not as declared.
         note_pass(planned, stores, reported=held)
+        self.measures.planned(planned, held)
+        behind = {hold.source for hold in planned.holds}
+        behind.update(change.resource.managed_by for change in (*held, *(it.change for it in planned.plan.refused)))
         if done.is_empty and not done.moved and not planned.renewed and not planned.is_recovering:
             self._is_declared_anew = False
             self._told.pop("failures", None)
+            self.measures.settled(planned, behind, time.time())
             return True
         is_repair = bool(done.changes) and all(change.action is Action.REPAIR for change in done.changes)
         author = author_of("repair" if is_repair else "watch")
-        _, report = apply_manifests(
-            request, stores, Execution(author, self._selected, oversight=_Stoppable(self.is_stopped))
+        applied, report = apply_manifests(
+            request, stores, Execution(author, self._selected, self.lock_timeout_seconds, _Stoppable(self.is_stopped))
         )
+        lines = list(journal(report, applied.plan, replace(author, commit=checked.commit)))
+        self.measures.applied(lines)
+        behind.update(line.source for line in lines if line.message)
+        self.measures.settled(planned, behind, time.time())
+        if self.log is not None:
+            for line in lines:
+                self.log(line)
         return self._tell_report(report)
 
     def _select(self, planned: Planned) -> tuple[Plan, tuple[Change, ...]]:
@@ -165,10 +190,11 @@ class Upkeep:
 
     def _tell_report(self, report: Report) -> bool:
         if report.done:
-            for change in report.done[:_NAMED]:
+            named = report.done[:_NAMED] if self.log is None else ()
+            for change in named:
                 self.say(f"{DONE[change.action]} {described(change)}")
-            if len(report.done) > _NAMED:
-                self.say(f"and {len(report.done) - _NAMED} more")
+            if len(report.done) > len(named) > 0:
+                self.say(f"and {len(report.done) - len(named)} more")
             self.say(report.summary)
         if report.is_complete:
             self._told.pop("failures", None)

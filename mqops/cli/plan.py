@@ -1,8 +1,8 @@
 """`mqops plan` and `mqops apply`: what the manifests would change, and changing it."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -30,6 +30,7 @@ from mqops.cli.asked import (
     scope_for,
 )
 from mqops.cli.exit_codes import ERROR, PENDING, REFUSED
+from mqops.cli.log_lines import LogLines
 from mqops.cli.plan_file import read_plan, write_plan
 from mqops.cli.plan_shown import show, tell, tell_holds
 from mqops.cli.under_way import UnderWay
@@ -37,6 +38,8 @@ from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from mqops.settings import Settings
+    from reconciler.journal import Line
     from reconciler.pipeline import Planned
     from reconciler.planning.plan import Plan
 
@@ -194,6 +197,7 @@ class _Manner:
 
 def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
     from mqops.bootstrap.control import current_settings, open_stores
+    from reconciler.journal import journal
     from reconciler.pipeline import Execution, apply_manifests, author_of, exactly, plan_manifests
 
     settings = current_settings()
@@ -210,12 +214,20 @@ def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
             status.update("applying")
             execution = Execution(author_of("apply"), select, manner.lock_timeout_seconds, UnderWay(status))
             planned, report = apply_manifests(request, stores, execution)
+    log_changes(settings, journal(report, planned.plan, replace(execution.author, commit=request.checked.commit)))
     tell(report, planned.plan, manner.output, planned.holds)
     tell_holds(planned)
     if not report.is_complete:
         raise typer.Exit(ERROR)
     if planned.plan.refused or planned.holds:
         raise typer.Exit(REFUSED)
+
+
+def log_changes(settings: "Settings", lines: "Iterable[Line]") -> None:
+    """A line a change on standard error, where the settings give logs a form."""
+    log = LogLines(settings.log_format, to_stderr=True)
+    if log.is_structured:
+        log.changes(lines)
 
 
 def _whole(planned: "Planned") -> "Plan":

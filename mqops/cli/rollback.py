@@ -15,7 +15,7 @@ from mqops.cli.asked import (
     allowances_for,
 )
 from mqops.cli.exit_codes import ERROR, REFUSED
-from mqops.cli.plan import approve, seconds_of, working
+from mqops.cli.plan import approve, log_changes, seconds_of, working
 from mqops.cli.plan_shown import show, tell
 from mqops.cli.under_way import UnderWay
 from mqops.errors import ConfigurationError
@@ -51,6 +51,7 @@ def rollback(
     when one is refused, or a source is suspended.
     """
     from mqops.bootstrap.control import current_settings, open_stores
+    from reconciler.journal import journal
     from reconciler.pipeline import Execution, author_of, require_same
     from reconciler.rollback import Wanted, plan_rollback, roll_back
 
@@ -77,6 +78,7 @@ def rollback(
         status.update("applying")
         execution = Execution(author_of("rollback"), select, timeout_seconds, UnderWay(status))
         planned, report = roll_back(found, stores, execution)
+    log_changes(settings, journal(report, planned.plan, execution.author))
     tell(report, planned.plan, output)
     if output == "text" and planned.is_going:
         typer.echo(_pinned_text(planned))

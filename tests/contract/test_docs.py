@@ -89,7 +89,7 @@ def test_settings_have_the_default_that_is_written() -> None:
     assert len(values) > 20
     assert settings_from(values) == settings_from({})
     for name, value in values.items():  # each has a say, so that another value would have shown
-        other = {"0": "1", "docker-compose": "static"}.get(value) or (
+        other = {"0": "1", "docker-compose": "static", "text": "json"}.get(value) or (
             f"{int(value) - 1}" if value.isdecimal() else f"1{value}"
         )
         assert settings_from({name: other}) != settings_from({}), name
