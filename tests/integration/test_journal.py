@@ -99,7 +99,7 @@ def scraped(url: str) -> dict[tuple[str, ...], float]:
 
 def destroy_group(redis: Redis) -> None:
     with open_stores(current_settings()) as stores:
-        (live,) = observe(stores, []).subscriptions.values()
+        (live,) = observe(stores).subscriptions.values()
         assert redis.xgroup_destroy(stores.keys.stream(live.bucket, live.meta["topic"], 0), live.uid) == 1
 
 
