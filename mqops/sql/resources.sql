@@ -12,6 +12,13 @@ SELECT uid::text, kind, tenant, name, labels::text, annotations::text, spec::tex
        implied_by::text, file, line, renamed_from, revision
 FROM mq_resources
 
+-- name: mark
+-- Another one whenever somebody has written a row of what `all`, `edited` and `lost` read, past the reconciler too: which
+-- transaction wrote each row tells. (Who rewrites the history by hand is found when everything is read anew.)
+SELECT (SELECT (count(*), sum(hashtextextended(uid::text || xmin::text, 0)))::text FROM mq_resources),
+       (SELECT (count(*), sum(hashtextextended(uid::text || xmin::text, 0)))::text FROM mq_row_edits),
+       (SELECT (revision, xmin::text)::text FROM mq_instance)
+
 -- name: of_tenant
 -- One tenant's, with all tenants, what it reads of others and who of them reads its own. The names of what a
 -- subscription reads begin with the tenant's name and a slash when the topic is another tenant's.

@@ -6,7 +6,7 @@ time, and a slice is parsed only where it differs from what it was. What is hand
 whoever makes something of it can tell by that.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from secrets import token_hex
@@ -49,9 +49,9 @@ class _Slice:
 class Bulk:
     """Asks, and remembers what was answered."""
 
-    _slices: dict[Hashable, _Slice] = field(default_factory=dict)
+    _slices: dict[str, _Slice] = field(default_factory=dict)
 
-    def ask(self, redis: "Redis", slices: Mapping[Hashable, Questions]) -> dict[Hashable, Answers]:
+    def ask(self, redis: "Redis", slices: Mapping[str, Questions]) -> dict[str, Answers]:
         """The answers to each slice, by its key; those of a slice that is the same as the last time, and is answered
         the same, are the very same. Raises what redis-py raises for a server that is away or refuses."""
         connection = redis.connection_pool.get_connection()
@@ -65,8 +65,8 @@ class Bulk:
         self._slices = found
         return {key: one.answers for key, one in found.items()}
 
-    def _asked(self, connection: ConnectionInterface, slices: Mapping[Hashable, Questions]) -> dict[Hashable, _Slice]:
-        found: dict[Hashable, _Slice] = {}
+    def _asked(self, connection: ConnectionInterface, slices: Mapping[str, Questions]) -> dict[str, _Slice]:
+        found: dict[str, _Slice] = {}
         for (key, asked), answer in zip(slices.items(), _exchanged(connection, list(slices.values())), strict=True):
             digest = blake2b(answer, digest_size=16).digest()
             known = self._slices.get(key)

@@ -16,28 +16,29 @@ from mqops.keys import Keyspace
 from reconciler.planning.live import partitions_of
 from reconciler.state import Lane, Partition
 from reconciler.stores.calls import call
+from reconciler.stores.live import Group
 
 _CALLS_AT_ONCE = 500
 _SCANNED_AT_ONCE = 1_000
 
-Metas = Mapping[str, dict[str, str]]
+Metas = Mapping[str, Mapping[str, str]]
 """By uid: meta hashes."""
-Groups = Mapping[str, dict[int, dict[str, str]]]
 
 
-def is_odd(group: Mapping[str, str], uid: str, partition: int, metas: Metas) -> bool:
-    """Whether a group, as XINFO GROUPS tells it, is worth a closer look: it is nobody's, or does not stand where its
-    subscription has read to, or there is not as much left to read, or something waits to be settled."""
-    meta = metas.get(group["name"])
+def is_odd(group: Group, uid: str, partition: int, metas: Metas) -> bool:
+    """Whether a group is worth a closer look: it is nobody's, or does not stand where its subscription has read to, or
+    there is not as much left to read, or something waits to be settled."""
+    meta = metas.get(group.name)
     if meta is None:
         return True
     position, last = meta.get(f"pos:{partition}"), metas[uid].get(f"last:{partition}", "0-0")
     if position is None:
         return False
-    if group["last-delivered-id"] != position or group["pending"] != "0":
+    if group.delivered != position or group.pending:
         return True
-    unread = 0 if position == last else _offset(last) - _offset(position) - _offset(meta.get(f"gone:{partition}", "0"))
-    return group.get("lag") != str(unread)
+    if position == last:
+        return group.lag != 0
+    return group.lag != _offset(last) - _offset(position) - _offset(meta.get(f"gone:{partition}", "0"))
 
 
 def _offset(entry_id: str) -> int:
@@ -51,17 +52,16 @@ class Look:
 
     missing: dict[Lane, int] = field(default_factory=dict)
     foreign: dict[Lane, int] = field(default_factory=dict)
+    positions: dict[Lane, tuple[str, str]] = field(default_factory=dict)
+    """Read at one moment: the last id that the group was given, and where its subscription has read to; empty when that
+    is not known."""
 
 
 def look_closer(
-    redis: "Redis",
-    keys: Keyspace,
-    partitions: Sequence[tuple[int, str, int]],
-    seen: tuple[Metas, Groups],
-    known: Collection[str],
+    redis: "Redis", keys: Keyspace, partitions: Sequence[tuple[int, str, int]], known: Collection[str]
 ) -> Look:
-    """What is odd in ``partitions`` (bucket, topic's uid and number). Positions in ``seen`` are replaced by those that
-    were read at one moment; ``known`` are uids whose groups are nobody else's, whatever Redis has of them."""
+    """What is odd in ``partitions`` (bucket, topic's uid and number). ``known`` are uids whose groups are nobody
+    else's, whatever Redis has of them."""
     found = Look()
     for start in range(0, len(partitions), _CALLS_AT_ONCE):
         chunk = partitions[start : start + _CALLS_AT_ONCE]
@@ -72,26 +72,20 @@ def look_closer(
                     continue
                 raise answer
             for group in answer:
-                _note(found, (uid, number), group, seen, known)
+                _note(found, (uid, number), group, known)
     return found
 
 
-def _note(
-    found: Look, place: Partition, group: Sequence[Any], seen: tuple[Metas, Groups], known: Collection[str]
-) -> None:
+def _note(found: Look, place: Partition, group: Sequence[Any], known: Collection[str]) -> None:
     name, delivered, position = (part.decode("utf-8", "replace") for part in group[:3])
     pending, is_claimed, missing = group[3:]
-    uid, number = place
-    metas, groups = seen
+    lane = (*place, name)
     if not is_claimed and name not in known:
-        found.foreign[uid, number, name] = pending
+        found.foreign[lane] = pending
         return
-    if name in metas and number in groups[uid]:
-        groups[uid][number][name] = delivered
-        if position:
-            metas[name][f"pos:{number}"] = position
+    found.positions[lane] = (delivered, position)
     if missing:
-        found.missing[uid, number, name] = missing
+        found.missing[lane] = missing
 
 
 def find_misplaced(

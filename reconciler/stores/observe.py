@@ -4,27 +4,26 @@ A pipeline carries a thousand commands, so forty thousand resources are some doz
 """
 
 import re
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ResponseError
 
-from mqops.keys import BUCKETS, Keyspace, bucket_of
-from reconciler.planning.live import partitions_of
+from mqops.keys import Keyspace, bucket_of
 from reconciler.planning.placement import STORED, resolve
 from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed, Partition
 from reconciler.stores import Stores, translated
-from reconciler.stores.lanes import Metas, find_misplaced, is_odd, look_closer
+from reconciler.stores.lanes import Look, find_misplaced, is_odd, look_closer
+from reconciler.stores.live import Live, LiveReader, Place, Thing
 from reconciler.stores.rows import Rows
 from reconciler.stores.store import read_rows, read_tenant_rows
 
 _COMMANDS_AT_ONCE = 1_000
 
-Place = tuple[str, int]
-"""Kind and bucket of something on Redis."""
+Lists = tuple[frozenset[int], Mapping[str, Place]]
+"""Which buckets are prepared, and what they list."""
 
 Key = TypeVar("Key")
 
@@ -34,7 +33,7 @@ def observe(stores: Stores) -> Observed:
 
     Raises ``BrokerNotAvailable`` when a store goes away, ``ConfigurationError`` when the database is not migrated.
     """
-    return observe_live(stores, observe_rows(stores), None)
+    return Observer().observe(stores)
 
 
 def observe_rows(stores: Stores) -> Rows:
@@ -54,30 +53,121 @@ def observe_tenant(stores: Stores, tenant: str) -> Observed:
 def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None, elsewhere: Collection[str] = ()) -> Observed:
     """What Redis has of the topics and subscriptions with these ``uids``; of everything, and of what no row claims
     too, when they are ``None``, but for those ``elsewhere``. Raises like ``observe``."""
-    redis, keys = stores.redis, stores.keys
-    with translated():
-        epochs, index = _read_buckets(redis, keys)
-        places = {uid: place for uid, place in _places(rows, index, uids).items() if uid not in elsewhere}
-        metas = _read_metas(redis, keys, places)
-        topics = {uid: place for uid, place in places.items() if place[0] in STORED}
-        readers = read_each(redis, list(topics), lambda pipe, uid: pipe.hgetall(keys.groups(topics[uid][1], uid)))
-        partitions = _partitions(topics, rows, metas)
-        groups, odd = _read_groups(redis, keys, topics, partitions, metas)
-        buckets = {uid: bucket for uid, (_, bucket) in topics.items()}
-        closer = [(buckets[uid], uid, number) for uid, number in odd]
-        found = look_closer(redis, keys, closer, (metas, groups), {*metas, *elsewhere})
-        absent = [(uid, number) for uid, number in partitions if number not in groups[uid]]
-        misplaced = find_misplaced(redis, keys, absent, metas, buckets)
+    return Observer().look(stores, rows, uids, elsewhere)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an observation is made of, by the things that tell whether it is another."""
+
+    rows: Rows
+    lists: Lists
+    live: Live
+    look: Look
+    misplaced: Mapping[Partition, str]
+
+    def is_as(self, other: "_Parts | None") -> bool:
+        return (
+            other is not None
+            and (self.rows is other.rows and self.lists is other.lists and self.live is other.live)
+            and (self.look == other.look and self.misplaced == other.misplaced)
+        )
+
+
+@dataclass(slots=True)
+class Observer:
+    """Observes one installation again and again, and works out only what has changed since: where nothing has, what it
+    returns is the very same."""
+
+    _rows: Rows | None = None
+    _reader: LiveReader = field(default_factory=LiveReader)
+    _things: tuple[Rows, Lists, Sequence[Thing]] | None = None
+    _groups: tuple[Live, Sequence[Partition]] | None = None
+    _parts: _Parts | None = None
+    _observed: Observed | None = None
+
+    def observe(self, stores: Stores) -> Observed:
+        """What is there now; see ``observe``."""
+        with translated():
+            self._rows = read_rows(stores.database, self._rows)
+        return self.look(stores, self._rows, None, ())
+
+    def look(self, stores: Stores, rows: Rows, uids: Collection[str] | None, elsewhere: Collection[str]) -> Observed:
+        """See ``observe_live``."""
+        redis, keys = stores.redis, stores.keys
+        with translated():
+            lists = self._reader.read_lists(redis, keys)
+            things = self._looked_at(rows, lists, uids, elsewhere)
+            live = self._reader.read(redis, keys, things)
+            buckets = {thing.uid: thing.bucket for thing in things if thing.kind in STORED}
+            closer = [(buckets[uid], uid, number) for uid, number in self._odd(live)]
+            look = look_closer(redis, keys, closer, {*live.metas, *elsewhere} if closer else ())
+            absent = [
+                (uid, number)
+                for uid, _, _, partitions in things
+                if len(live.groups.get(uid, ())) < partitions
+                for number in range(partitions)
+                if number not in live.groups.get(uid, ())
+            ]
+            misplaced = find_misplaced(redis, keys, absent, live.metas, buckets)
+        parts = _Parts(rows, lists, live, look, misplaced)
+        if self._observed is None or not parts.is_as(self._parts):
+            self._parts, self._observed = parts, _observed(parts, things, keys)
+        return self._observed
+
+    def _looked_at(
+        self, rows: Rows, lists: Lists, uids: Collection[str] | None, elsewhere: Collection[str]
+    ) -> Sequence[Thing]:
+        known = self._things
+        if uids is None and not elsewhere and known is not None and known[0] is rows and known[1] is lists:
+            return known[2]
+        declared = {
+            applied.uid: int(applied.resource.spec["partitions"])
+            for identity, applied in rows.applied.items()
+            if identity.kind in STORED
+        }
+        things = [
+            Thing(uid, kind, bucket, declared.get(uid, 0))
+            for uid, (kind, bucket) in _places(rows, lists[1], uids).items()
+            if uid not in elsewhere
+        ]
+        self._things = (rows, lists, things)
+        return things
+
+    def _odd(self, live: Live) -> Sequence[Partition]:
+        """Partitions that are worth a closer look."""
+        if self._groups is None or self._groups[0] is not live:
+            odd = [
+                (uid, number)
+                for uid, partitions in live.groups.items()
+                for number, groups in partitions.items()
+                if any(is_odd(group, uid, number, live.metas) for group in groups)
+            ]
+            self._groups = (live, odd)
+        return self._groups[1]
+
+
+def _observed(parts: _Parts, things: Sequence[Thing], keys: Keyspace) -> Observed:
+    rows, (epochs, index), live, look = parts.rows, parts.lists, parts.live, parts.look
+    metas = dict(live.metas)
+    groups = {
+        uid: {number: {group.name: group.delivered for group in found} for number, found in partitions.items()}
+        for uid, partitions in live.groups.items()
+    }
+    for (uid, number, name), (delivered, position) in look.positions.items():
+        if name in metas and number in groups[uid]:
+            groups[uid][number][name] = delivered
+            if position:
+                metas[name] = {**metas[name], f"pos:{number}": position}
     return Observed(
         applied=rows.applied,
         topics={
-            uid: LiveTopic(uid, bucket, metas[uid], groups[uid], _texts(readers[uid]))
-            for uid, (_, bucket) in topics.items()
+            uid: LiveTopic(uid, bucket, metas[uid], groups[uid], live.readers[uid])
+            for uid, kind, bucket, _ in things
+            if kind in STORED
         },
         subscriptions={
-            uid: LiveSubscription(uid, bucket, metas[uid])
-            for uid, (kind, bucket) in places.items()
-            if kind == "Subscription"
+            uid: LiveSubscription(uid, bucket, metas[uid]) for uid, kind, bucket, _ in things if kind == "Subscription"
         },
         epochs=epochs,
         index={uid: bucket for uid, (_, bucket) in index.items()},
@@ -88,22 +178,10 @@ def observe_live(stores: Stores, rows: Rows, uids: Collection[str] | None, elsew
         suspended=rows.suspended,
         edits=rows.edits,
         editors=rows.editors,
-        missing=found.missing,
-        foreign=found.foreign,
-        misplaced=misplaced,
+        missing=look.missing,
+        foreign=look.foreign,
+        misplaced=parts.misplaced,
     )
-
-
-def _read_buckets(redis: "Redis", keys: Keyspace) -> tuple[frozenset[int], dict[str, Place]]:
-    """Which buckets are prepared, and what they list."""
-    with redis.pipeline(transaction=False) as pipe:
-        for bucket in range(BUCKETS):
-            pipe.exists(keys.epoch(bucket))
-            pipe.hgetall(keys.index(bucket))
-        answers = pipe.execute()
-    epochs = frozenset(bucket for bucket in range(BUCKETS) if answers[2 * bucket])
-    index = {uid: (kind, bucket) for bucket in range(BUCKETS) for uid, kind in _texts(answers[2 * bucket + 1]).items()}
-    return epochs, index
 
 
 def _places(rows: Rows, index: Mapping[str, Place], uids: Collection[str] | None) -> dict[str, Place]:
@@ -132,48 +210,6 @@ def _home(applied: Applied) -> str:
     return resolve(identity.tenant, applied.resource.spec["topic"], ()).tenant
 
 
-def _read_metas(redis: "Redis", keys: Keyspace, places: Mapping[str, Place]) -> dict[str, dict[str, str]]:
-    answers = read_each(redis, list(places), lambda pipe, uid: pipe.hgetall(keys.meta(places[uid][1], uid)))
-    return {uid: _texts(answer) for uid, answer in answers.items()}
-
-
-def _partitions(
-    topics: Mapping[str, Place], rows: Rows, metas: Mapping[str, Mapping[str, str]]
-) -> list[tuple[str, int]]:
-    """The partitions of each topic: as its row has it, or as Redis has it where no row claims it."""
-    declared = {
-        applied.uid: int(applied.resource.spec["partitions"])
-        for identity, applied in rows.applied.items()
-        if identity.kind in STORED
-    }
-    return [
-        (uid, partition) for uid in topics for partition in range(declared.get(uid, 0) or partitions_of(metas[uid]))
-    ]
-
-
-def _read_groups(
-    redis: "Redis",
-    keys: Keyspace,
-    topics: Mapping[str, Place],
-    partitions: Sequence[Partition],
-    metas: Metas,
-) -> tuple[dict[str, dict[int, dict[str, str]]], list[Partition]]:
-    """By topic and partition, leaving out partitions without a stream: group → last delivered id. And the partitions
-    that are worth a closer look."""
-    answers = read_each(
-        redis, partitions, lambda pipe, place: pipe.xinfo_groups(keys.stream(topics[place[0]][1], *place))
-    )
-    groups: dict[str, dict[int, dict[str, str]]] = {uid: {} for uid in topics}
-    odd: list[Partition] = []
-    for (uid, partition), answer in answers.items():
-        if not isinstance(answer, ResponseError):
-            found = [_texts(group) for group in answer]
-            groups[uid][partition] = {sys.intern(group["name"]): group["last-delivered-id"] for group in found}
-            if any(is_odd(group, uid, partition, metas) for group in found):
-                odd.append((uid, partition))
-    return groups, odd
-
-
 def read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipeline", Key], object]) -> dict[Key, Any]:
     """One command for each thing, and its answer. A key that is missing, or holds something else than ours, comes
     back as the ``ResponseError`` it is; any other error is raised."""
@@ -188,14 +224,3 @@ def read_each(redis: "Redis", things: Sequence[Key], enqueue: Callable[["Pipelin
                     raise answer
                 answers[thing] = answer
     return answers
-
-
-def _texts(answer: Mapping[Any, Any] | ResponseError) -> dict[str, str]:
-    if isinstance(answer, ResponseError):
-        return {}
-    # Interned: tens of thousands of hashes have the same few names, and streams the same groups.
-    return {sys.intern(_text(name)): _text(value) for name, value in answer.items()}
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -30,6 +30,8 @@ class Rows:
     suspended: Mapping[str, Suspended] = field(default_factory=dict)
     edits: Mapping[str, RowEdit] = field(default_factory=dict)
     editors: Mapping[str, Editor] = field(default_factory=dict)
+    mark: object = field(default=None, compare=False)
+    """What tells whether anything was written since; ``None`` when it was not asked for."""
 
 
 Beside = tuple[Mapping[str, Override], Mapping[str, Suspended]]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,17 +22,20 @@ from reconciler.stores.rows import Beside, Rows, rows_of
 _ROWS_AT_ONCE = 5_000
 
 
-def read_rows(connection: Connection[Any]) -> Rows:
-    """Every row, and what the history knows of those that were written or deleted by hand."""
+def read_rows(connection: Connection[Any], known: Rows | None = None) -> Rows:
+    """Every row, and what the history knows of those that were written or deleted by hand. Where nothing of it has
+    changed since ``known`` was read, that is returned."""
     sql = queries("resources")
     with connection.transaction():
         connection.execute(sql["one_view"])
+        mark, beside = connection.execute(sql["mark"]).fetchone(), _read_beside(connection)
+        if known is not None and (mark, *beside) == (known.mark, known.overrides, known.suspended):
+            return known
         revision = connection.execute(sql["revision"]).fetchone()
         rows = connection.execute(sql["all"]).fetchall()
         edited = connection.execute(sql["edited"], {"uids": None}).fetchall()
         lost = connection.execute(sql["lost"], {"tenant": None}).fetchall()
-        beside = _read_beside(connection)
-    return rows_of(rows, edited, lost, revision, beside)
+    return replace(rows_of(rows, edited, lost, revision, beside), mark=mark)
 
 
 def read_tenant_rows(connection: Connection[Any], tenant: str) -> tuple[Rows, frozenset[str]]:

@@ -1,16 +1,18 @@
 """What observe reads from the real stores, and in how many round trips."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from declared import dead_letters, implied, queue, subscription, tenant, topic
 from redis import Redis
+from redis.connection import AbstractConnection
 from stores import Opened, applied, opened, uid
 
 from mqops.errors import BrokerNotAvailable, ConfigurationError
-from mqops.keys import Keyspace, bucket_of
-from reconciler.stores.observe import observe, observe_tenant
+from mqops.keys import BUCKETS, Keyspace, bucket_of
+from reconciler.state import LiveTopic
+from reconciler.stores.observe import Observer, observe, observe_tenant
 
 ORDERS = topic("orders", partitions=2)
 BILLING = subscription("billing", "orders", startFrom="earliest")
@@ -91,16 +93,56 @@ def test_another_prefix_sees_nothing(stores: Opened, database_url: str, redis_ur
 def test_round_trips_do_not_grow_with_each_resource(stores: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     applied(stores, (tenant(), *(queue(f"q{number}", deadLetter=None) for number in range(100))))
     trips = 0
-    original = Redis.pipeline
+    original = AbstractConnection.send_packed_command
 
-    def counting(client: Redis, transaction: bool = True) -> object:
+    def counting(connection: AbstractConnection, *arguments: object) -> object:
         nonlocal trips
         trips += 1
-        return original(client, transaction=transaction)
+        return original(connection, *arguments)
 
-    monkeypatch.setattr(Redis, "pipeline", counting)
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counting)
     observe(stores)
-    assert trips == 4
+    assert trips == BUCKETS + 16
+
+
+def test_what_has_not_changed_is_the_very_same_observation(stores: Opened) -> None:
+    applied(stores, ALL)
+    observer = Observer()
+    seen = observer.observe(stores)
+    assert observer.observe(stores) is seen
+    assert seen == observe(stores)
+
+
+CHANGES: dict[str, Callable[[Opened, LiveTopic], object]] = {
+    "a setting": lambda stores, it: stores.redis.hset(stores.keys.meta(it.bucket, it.uid), "state", "odd"),
+    "a group": lambda stores, it: stores.redis.xgroup_destroy(
+        stores.keys.stream(it.bucket, it.uid, 1), uid(stores, BILLING)
+    ),
+    "a stream": lambda stores, it: stores.redis.delete(stores.keys.stream(it.bucket, it.uid, 0)),
+    "a reader": lambda stores, it: stores.redis.delete(stores.keys.groups(it.bucket, it.uid)),
+    "an index": lambda stores, it: stores.redis.hdel(stores.keys.index(it.bucket), it.uid),
+    "a row": lambda stores, it: stores.database.execute(
+        'UPDATE mq_resources SET labels = \'{"a": "b"}\' WHERE uid = %s', (it.uid,)
+    ),
+    "a row that is gone": lambda stores, it: stores.database.execute(
+        "DELETE FROM mq_resources WHERE uid = %s", (it.uid,)
+    ),
+    "a suspension": lambda stores, it: stores.database.execute(
+        "INSERT INTO mq_suspensions (uid, suspended_by, suspended_reason) VALUES (%s, 'me', '')", (it.uid,)
+    ),
+    "everything": lambda stores, it: stores.redis.flushdb(),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_has_changed_is_seen_as_if_everything_was_read_anew(what: str, stores: Opened) -> None:
+    applied(stores, ALL)
+    observer = Observer()
+    seen = observer.observe(stores)
+    CHANGES[what](stores, seen.topics[uid(stores, ORDERS)])
+    again = observer.observe(stores)
+    assert again != seen
+    assert again == observe(stores)
 
 
 def test_a_database_without_tables_is_said_to_be_not_migrated(empty_database_url: str, redis_url: str) -> None:
