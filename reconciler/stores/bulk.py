@@ -2,15 +2,15 @@
 
 Observing forty thousand resources takes 120,000 commands, whose answers are eighteen megabytes. Asked again, nearly all
 of them are the same, byte for byte: so they are taken from the connection as they come, a slice of some hundred at a
-time, and a slice is parsed only where it differs from what it was. What is handed out is then the very same object, and
-whoever makes something of it can tell by that.
+time, and a slice is read only where it differs from what it was. Else what came of it then comes of it again: the very
+same object, by which whoever uses it can tell.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from secrets import token_hex
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import hiredis
 import redis as drivers
@@ -36,24 +36,28 @@ class Questions:
         self.packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
 
 
+Value = TypeVar("Value")
+
+
 @dataclass(frozen=True, slots=True)
-class _Slice:
-    """What was asked and answered."""
+class _Slice(Generic[Value]):
+    """What was asked and answered, and what came of it."""
 
-    asked: Questions
+    packed: bytes
     digest: bytes
-    answers: Answers
+    value: Value
 
 
-@dataclass(slots=True)
-class Bulk:
-    """Asks, and remembers what was answered."""
+class Bulk(Generic[Value]):
+    """Asks, and remembers what came of it. ``read`` is what makes it of the answers to the slice with a key."""
 
-    _slices: dict[str, _Slice] = field(default_factory=dict)
+    def __init__(self, read: Callable[[str, Answers], Value]) -> None:
+        self._read = read
+        self._slices: dict[str, _Slice[Value]] = {}
 
-    def ask(self, redis: "Redis", slices: Mapping[str, Questions]) -> dict[str, Answers]:
-        """The answers to each slice, by its key; those of a slice that is the same as the last time, and is answered
-        the same, are the very same. Raises what redis-py raises for a server that is away or refuses."""
+    def ask(self, redis: "Redis", slices: Mapping[str, Questions]) -> dict[str, Value]:
+        """What comes of each slice, by its key; of one that is the same as the last time, and is answered the same, it
+        is the very same. Raises what redis-py raises for a server that is away or refuses."""
         connection = redis.connection_pool.get_connection()
         try:
             found = self._asked(connection, slices)
@@ -63,15 +67,15 @@ class Bulk:
         finally:
             redis.connection_pool.release(connection)
         self._slices = found
-        return {key: one.answers for key, one in found.items()}
+        return {key: one.value for key, one in found.items()}
 
-    def _asked(self, connection: ConnectionInterface, slices: Mapping[str, Questions]) -> dict[str, _Slice]:
-        found: dict[str, _Slice] = {}
+    def _asked(self, connection: ConnectionInterface, slices: Mapping[str, Questions]) -> dict[str, _Slice[Value]]:
+        found: dict[str, _Slice[Value]] = {}
         for (key, asked), answer in zip(slices.items(), _exchanged(connection, list(slices.values())), strict=True):
             digest = blake2b(answer, digest_size=16).digest()
             known = self._slices.get(key)
-            if known is None or known.digest != digest or known.asked.packed != asked.packed:
-                known = _Slice(asked, digest, _parsed(answer, asked.count))
+            if known is None or known.digest != digest or known.packed != asked.packed:
+                known = _Slice(asked.packed, digest, self._read(key, _parsed(answer, asked.count)))
             found[key] = known
         return found
 

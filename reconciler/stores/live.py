@@ -7,7 +7,7 @@ depends on the order of magnitude alone.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -57,49 +57,45 @@ class Live:
     """Of topics, by partition; partitions without a stream are missing."""
 
 
-@dataclass(slots=True)
+Lists = tuple[frozenset[int], Mapping[str, Place]]
+"""Which buckets are prepared, and what they list."""
+
+
 class LiveReader:
     """Reads again and again. What has not changed since the last time is the very same."""
 
-    _lists: Bulk = field(default_factory=Bulk)
-    _things: Bulk = field(default_factory=Bulk)
-    _strays: Bulk = field(default_factory=Bulk)
-    _listed: "tuple[Sequence[Answers], tuple[frozenset[int], dict[str, Place]]] | None" = None
-    _asked: "tuple[Sequence[Thing], dict[str, Sequence[Thing]], dict[str, Questions]] | None" = None
-    _parts: dict[str, tuple[Answers, Live]] = field(default_factory=dict)
-    _found: Live | None = None
+    def __init__(self) -> None:
+        self._lists = Bulk(lambda _, answers: (bool(answers[0]), _texts(answers[1])))
+        self._things = Bulk(lambda key, answers: _read(self._slices[key], answers))
+        self._strays = Bulk(lambda _, answers: _groups(answers))
+        self._asked: Sequence[Thing] = ()
+        self._slices: Mapping[str, Sequence[Thing]] = {}
+        self._questions: Mapping[str, Questions] = {}
+        self._listed: tuple[Sequence[object], Lists] | None = None
+        self._found: tuple[Sequence[object], Live] | None = None
 
-    def read_lists(self, redis: "Redis", keys: Keyspace) -> tuple[frozenset[int], dict[str, Place]]:
-        """Which buckets are prepared, and what they list. Raises what redis-py raises."""
+    def read_lists(self, redis: "Redis", keys: Keyspace) -> Lists:
+        """Raises what redis-py raises."""
         questions = {
             str(bucket): Questions([("EXISTS", keys.epoch(bucket)), ("HGETALL", keys.index(bucket))])
             for bucket in range(BUCKETS)
         }
-        answers = list(self._lists.ask(redis, questions).values())
-        if self._listed is None or not _are_same(self._listed[0], answers):
-            epochs = frozenset(bucket for bucket, answer in enumerate(answers) if answer[0])
-            index = {uid: (kind, at) for at, answer in enumerate(answers) for uid, kind in _texts(answer[1]).items()}
-            self._listed = (answers, (epochs, index))
+        found = list(self._lists.ask(redis, questions).values())
+        if self._listed is None or not _are_same(self._listed[0], found):
+            epochs = frozenset(bucket for bucket, (is_prepared, _) in enumerate(found) if is_prepared)
+            index = {uid: (kind, bucket) for bucket, (_, listed) in enumerate(found) for uid, kind in listed.items()}
+            self._listed = (found, (epochs, index))
         return self._listed[1]
 
     def read(self, redis: "Redis", keys: Keyspace, things: Sequence[Thing]) -> Live:
         """What there is of ``things``. Raises what redis-py raises."""
-        if self._asked is None or self._asked[0] != things:
-            slices = _slices(things)
-            questions = {key: Questions([*_commands(keys, part)]) for key, part in slices.items()}
-            self._asked = (things, slices, questions)
-        _, slices, questions = self._asked
-        answers = self._things.ask(redis, questions)
-        parts, is_same = {}, self._found is not None and answers.keys() == self._parts.keys()
-        for key, answer in answers.items():
-            known = self._parts.get(key)
-            if known is None or known[0] is not answer:
-                known, is_same = (answer, _read(slices[key], answer)), False
-            parts[key] = known
-        self._parts = parts
-        if self._found is None or not is_same:
-            self._found = _joined([live for _, live in parts.values()])
-        return self._with_strays(redis, keys, things, self._found)
+        if self._asked != things:
+            self._asked, self._slices = things, _slices(things)
+            self._questions = {key: Questions([*_commands(keys, part)]) for key, part in self._slices.items()}
+        parts = list(self._things.ask(redis, self._questions).values())
+        if self._found is None or not _are_same(self._found[0], parts):
+            self._found = (parts, _joined(parts))
+        return self._with_strays(redis, keys, things, self._found[1])
 
     def _with_strays(self, redis: "Redis", keys: Keyspace, things: Sequence[Thing], found: Live) -> Live:
         """How many partitions a topic has that no row claims, only its meta says."""
@@ -110,8 +106,7 @@ class LiveReader:
         ]
         if not strays:
             return found
-        answers = self._strays.ask(redis, {stray.uid: Questions(_streams(keys, stray)) for stray in strays})
-        groups = {uid: _groups(answer) for uid, answer in answers.items()}
+        groups = self._strays.ask(redis, {stray.uid: Questions(_streams(keys, stray)) for stray in strays})
         return Live(found.metas, found.readers, {**found.groups, **groups})
 
 
@@ -119,12 +114,12 @@ def _are_same(before: Sequence[object], after: Sequence[object]) -> bool:
     return len(before) == len(after) and all(one is other for one, other in zip(before, after, strict=True))
 
 
-def _slices(things: Sequence[Thing]) -> dict[str, Sequence[Thing]]:
+def _slices(things: Sequence[Thing]) -> Mapping[str, Sequence[Thing]]:
     digits = 2 if len(things) >= _MANY else 1
     slices: dict[str, list[Thing]] = {}
     for thing in sorted(things):
         slices.setdefault(thing.uid[:digits], []).append(thing)
-    return {**slices}
+    return slices
 
 
 def _commands(keys: Keyspace, things: Sequence[Thing]) -> Iterator[Command]:

@@ -16,14 +16,11 @@ from reconciler.planning.placement import STORED, resolve
 from reconciler.state import Applied, LiveSubscription, LiveTopic, Observed, Partition
 from reconciler.stores import Stores, translated
 from reconciler.stores.lanes import Look, find_misplaced, is_odd, look_closer
-from reconciler.stores.live import Live, LiveReader, Place, Thing
+from reconciler.stores.live import Lists, Live, LiveReader, Place, Thing
 from reconciler.stores.rows import Rows
 from reconciler.stores.store import read_rows, read_tenant_rows
 
 _COMMANDS_AT_ONCE = 1_000
-
-Lists = tuple[frozenset[int], Mapping[str, Place]]
-"""Which buckets are prepared, and what they list."""
 
 Key = TypeVar("Key")
 

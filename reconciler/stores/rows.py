@@ -4,6 +4,7 @@ So nothing that is written by hand can pose as something applied: not an owner, 
 """
 
 import json
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,16 +43,19 @@ def rows_of(
     rows: Iterable[Row], edited: Iterable[Row], lost: Iterable[Row], revision: Row | None, beside: Beside
 ) -> Rows:
     """From the answers of the queries ``all``, ``edited`` and ``lost`` of resources.sql."""
-    edited, lost, rows = tuple(edited), tuple(lost), tuple(rows)
-    names = {row[0]: Identity(*row[1:4]) for row in (*lost, *rows)}
+    edited, lost, rows = tuple(edited), tuple(lost), list(rows)
+    names = {row[0]: Identity(*map(sys.intern, row[1:4])) for row in (*lost, *rows)}
     names.update((row[0], Identity(*row[1:4])) for row in edited if row[1] is not None)
     different = {row[0]: row for row in edited}
     found: dict[Identity, Applied] = {}
     edits: dict[str, RowEdit] = {}
     added: list[Applied] = []
-    for row in rows:
+    decode = _Decoder()
+    rows.reverse()
+    while rows:  # each is let go as soon as it is read: together they are as large as what they come to
+        row = rows.pop()
         if row[0] not in different:
-            applied = _applied(row, names)
+            applied = _applied(row, names[row[0]], names, decode)
             found[applied.resource.identity] = applied
             continue
         recorded = _recorded(different[row[0]], names, _place_of(row))
@@ -70,25 +74,40 @@ def rows_of(
     return Rows(found, gone, revision[0] if revision else 0, *beside, edits, editors)
 
 
-def _applied(row: Row, names: Mapping[str, Identity]) -> Applied:
-    uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, *rest = row
+class _Decoder:
+    """Reads JSON. Thousands of resources have the very same spec: they share it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Mapping[str, Any]] = {}
+
+    def spec(self, kind: str, text: str) -> Mapping[str, Any]:
+        found = self._known.get((kind, text))
+        if found is None:
+            found = self._known[kind, text] = completed(kind, msgspec.json.decode(text))
+        return found
+
+    def texts(self, text: str) -> Mapping[str, str]:
+        """Labels or annotations."""
+        found = self._known.get(("", text))
+        if found is None:
+            found = self._known["", text] = msgspec.json.decode(text)
+        return found
+
+
+def _applied(row: Row, identity: Identity, names: Mapping[str, Identity], decode: _Decoder) -> Applied:
+    uid, _, _, _, labels, annotations, spec, generation, managed_by, implied_by, *rest = row
     file, line, renamed_from, revision = rest
     resource = Resource(
-        identity=Identity(kind, tenant, name),
-        spec=completed(kind, msgspec.json.decode(spec)),
-        labels=_decoded(labels),
-        annotations=_decoded(annotations),
-        managed_by=managed_by,
-        origin=Origin(file, line),
+        identity=identity,
+        spec=decode.spec(identity.kind, spec),
+        labels=decode.texts(labels),
+        annotations=decode.texts(annotations),
+        managed_by=sys.intern(managed_by),
+        origin=Origin(sys.intern(file), line),
         implied_by=None if implied_by is None else names.get(implied_by),
         renamed_from=renamed_from,
     )
     return Applied(uid, resource, generation, revision)
-
-
-def _decoded(text: str) -> dict[str, str]:
-    """Most have no labels: no need to read that out of JSON forty thousand times."""
-    return {} if text == "{}" else msgspec.json.decode(text)
 
 
 Place = tuple[Origin, str | None, int]
@@ -126,7 +145,7 @@ def _recorded(row: Row, names: Mapping[str, Identity], noted: Place | None = Non
 def _edit(row: Row, names: Mapping[str, Identity], *, is_recorded: bool) -> RowEdit:
     identity, generation = Identity(*row[1:4]), row[7]
     problem = _problem(identity, json.loads(row[6])) or _problem_of_texts(labels=row[4], annotations=row[5])
-    resource = None if problem else _applied(row, names).resource
+    resource = None if problem else _applied(row, identity, names, _Decoder()).resource
     return RowEdit(row[0], identity, resource, generation, problem, is_recorded)
 
 
