@@ -98,6 +98,14 @@ def _beside_text(item: Item) -> str:
     return ", ".join(told)
 
 
+def _held_text(item: Item) -> str | None:
+    """That it is suspended, or what it belongs to."""
+    if item.suspended is None:
+        return None
+    text = suspended_text(item.suspended.suspended)
+    return text if item.suspended.identity == item.identity else f"{item.suspended.identity} is {text}"
+
+
 def age_text(seconds: float) -> str:
     """A duration as kubectl shows it: its largest unit, rounded down."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
@@ -158,7 +166,7 @@ def print_details(details: Details) -> None:
         "updated": f"{item.updated_at:%Y-%m-%d %H:%M:%S %Z}",
         **{_NUMBERS[name].lower(): f"{number:,}" for name, number in item.numbers.items()},
         "override": None if item.override is None else override_text(item.override),
-        "held": None if item.suspended is None else suspended_text(item.suspended),
+        "held": _held_text(item),
     }
     print_pairs({name: value for name, value in facts.items() if value is not None})
     heading("Conditions")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from mqops.model import Identity
 from mqops.override import Override
 from reconciler.manifests.problem import printable
-from reconciler.state import Observed, Suspended
+from reconciler.state import Applied, Observed, Suspended
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,18 @@ def beside(observed: Observed, owners: frozenset[str]) -> Beside:
         tuple(Overridden(names[uid], it) for uid, it in _by_name(observed.overrides, names)),
         tuple(LeftAlone(names[uid], it) for uid, it in _by_name(observed.suspended, names)),
     )
+
+
+def suspension_of(row: Applied, observed: Observed) -> LeftAlone | None:
+    """Why it is left alone: it is suspended, or what brings it along is."""
+    step: Applied | None = row
+    while step is not None:
+        found = observed.suspended.get(step.uid)
+        if found is not None:
+            return LeftAlone(step.resource.identity, found)
+        parent = step.resource.implied_by
+        step = None if parent is None else observed.applied.get(parent)
+    return None
 
 
 _T = TypeVar("_T")

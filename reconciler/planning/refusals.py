@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mqops.model import Identity, SourceSpec
-from reconciler.planning.beside import suspended_text, target_text
+from reconciler.planning.beside import suspended_text, suspension_of, target_text
 from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import LeftOut, dependents
 from reconciler.planning.live import partitions_of
 from reconciler.planning.placement import STORED
 from reconciler.planning.renames import Renames, moved_references, relative, renames_of
 from reconciler.planning.replaces import other_kind
-from reconciler.state import NO_SOURCES, Observed, Resource
+from reconciler.state import NO_SOURCES, Applied, Observed, Resource
 
 
 class Obstacle(StrEnum):
@@ -119,30 +119,15 @@ Found = tuple[Obstacle, str] | None
 
 def _suspended(change: Change, context: _Context) -> Found:
     """Also what a suspended resource brings along, or did."""
-    before = None if change.before is None else change.before.resource
-    own = change.uid if change.before is None else change.before.uid
-    for uid, identity in (
-        (own, change.identity if before is None else before.identity),
-        *_parents(before, context.observed),
-        *_parents(change.resource, context.seen),
-    ):
-        found = None if uid is None else context.observed.suspended.get(uid)
-        if found is not None:
-            is_own = uid == own
-            what = str(identity) if is_own else f"{change.identity} belongs to {identity}, which"
-            return (
-                Obstacle.SUSPENDED,
-                f"{what} is {suspended_text(found)}; `mqops resume {target_text(identity)}` ends that",
-            )
-    return None
-
-
-def _parents(resource: Resource | None, there: Observed) -> Iterator[tuple[str, Identity]]:
-    """What brings ``resource`` along, and what brings that along."""
-    parent = None if resource is None else resource.implied_by
-    while parent is not None and (row := there.applied.get(parent)) is not None:
-        yield row.uid, parent
-        parent = row.resource.implied_by
+    will_be = Applied(change.uid or "", change.resource, change.generation, 0)
+    found = None if change.before is None else suspension_of(change.before, context.observed)
+    found = found or suspension_of(will_be, context.seen)
+    if found is None:
+        return None
+    own = change.identity if change.before is None else change.before.resource.identity
+    what = str(own) if found.identity == own else f"{change.identity} belongs to {found.identity}, which"
+    way_out = f"`mqops resume {target_text(found.identity)}` ends that"
+    return Obstacle.SUSPENDED, f"{what} is {suspended_text(found.suspended)}; {way_out}"
 
 
 def _owned_elsewhere(change: Change, context: _Context) -> Found:

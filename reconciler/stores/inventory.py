@@ -13,12 +13,12 @@ import msgspec
 from mqops.model import API_VERSION, Identity
 from mqops.override import Override
 from mqops.status import Reason, Status, conditions, unnoted
-from reconciler.planning.beside import moment, of_ms
+from reconciler.planning.beside import LeftAlone, moment, of_ms, suspension_of
 from reconciler.planning.drift import Drift, drift_of
 from reconciler.planning.fields import in_model_order
 from reconciler.planning.links import links
 from reconciler.planning.placement import STORED, Placement, placement_of, resolve
-from reconciler.state import Applied, LiveTopic, Observed, Suspended
+from reconciler.state import Applied, LiveTopic, Observed
 from reconciler.stores import Stores, translated
 from reconciler.stores.conditions import read_noted
 from reconciler.stores.history import Entry, changes_of
@@ -42,7 +42,8 @@ class Item:
     """As it was noted; or that it has drifted, where that is found just now."""
     override: Override | None = None
     """Of a subscription: an operator's word that is in force."""
-    suspended: Suspended | None = None
+    suspended: LeftAlone | None = None
+    """It, or what brings it along."""
 
     @property
     def identity(self) -> Identity:
@@ -95,8 +96,9 @@ class Item:
                 "until": None if until_ms is None else moment(of_ms(until_ms)),
             }
         if self.suspended is not None:
-            since = moment(self.suspended.since)
-            found["suspended"] = {"by": self.suspended.by, "reason": self.suspended.reason, "since": since}
+            held = self.suspended.suspended
+            named = str(self.suspended.identity)
+            found["suspended"] = {"resource": named, "by": held.by, "reason": held.reason, "since": moment(held.since)}
         return found
 
 
@@ -192,7 +194,7 @@ def _milliseconds(when: datetime) -> int:
 def _item(applied: Applied, known: _Known, observed: Observed) -> Item:
     uid = applied.uid
     status, numbers = known.status(applied, observed), numbers_of(applied, observed)
-    beside = (observed.overrides.get(uid), observed.suspended.get(uid))
+    beside = (observed.overrides.get(uid), suspension_of(applied, observed))
     return Item(applied, *known.ages[uid], numbers, status, *beside)
 
 

@@ -92,6 +92,9 @@ def test_what_a_suspended_queue_brings_along_is_left_alone_too_and_nothing_of_it
             )
             shell.manifest.write_text(OTHER.replace("name: jobs}\nspec: {}", "name: jobs}\nspec: {deadLetter: more}"))
             eventually(lambda: told(said, "created Topic acme/more"))
+            assert re.search(r"acme/jobs .* suspended ", shell.succeed("get", "subscriptions"))
+            described = shell.succeed("describe", "subscription", "acme/jobs")
+            assert re.search(r"\n  held +Queue acme/jobs is suspended by ", described)
             assert stores.redis.xinfo_groups(stream) == []
             assert "jobs.deadletter" in backlogs(shell)
             shell.succeed("resume", "queue/acme/jobs")
