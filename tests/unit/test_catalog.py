@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,8 +16,10 @@ from mqops.catalog.patch import News, patch
 from mqops.catalog.snapshot import Snapshot, read_header, write_snapshot
 from mqops.keys import bucket_of
 from mqops.model import KINDS
+from mqops.override import Override
 
 EMPTY = Catalog(installation="i", environment="default")
+NONE: Mapping[str, Override] = {}
 
 _SPECS: dict[str, dict[str, Any]] = {
     "Tenant": {},
@@ -39,8 +41,14 @@ def row(number: int, kind: str, tenant: str, name: str, implied_by: str | None =
     return Row(uid(number), kind, tenant, name, 1, 1, implied_by, model.model_dump_json(by_alias=True))
 
 
-def patched(base: Catalog, rows: Iterable[Row], deleted: Iterable[str] = (), revision: int = 1) -> Catalog:
-    steps = patch(base, News(deleted, rows), revision)
+def patched(
+    base: Catalog,
+    rows: Iterable[Row],
+    deleted: Iterable[str] = (),
+    revision: int = 1,
+    overrides: Mapping[str, Override] = NONE,
+) -> Catalog:
+    steps = patch(base, News(deleted, rows, overrides), revision)
     while True:
         try:
             next(steps)
@@ -61,6 +69,7 @@ def plain(catalog: Catalog) -> dict[str, Any]:
         "handlers": catalog.handlers_by_name,
         "tenants": catalog.tenants,
         "naming": catalog.naming,
+        "overrides": catalog.overrides,
         "readers": {topic: {entry.uid: entry for entry in readers} for topic, readers in catalog.readers.items()},
         "keys": {digest: set(entries) for digest, entries in catalog.keys.items()},
     }
@@ -99,7 +108,12 @@ _rows = st.one_of(
         st.sampled_from("ab"),
     ),
 )
-_changes = st.lists(st.tuples(st.lists(st.integers(1, 50).map(uid), max_size=3), st.lists(_rows, max_size=5)))
+_overrides = st.dictionaries(
+    st.integers(21, 26).map(uid), st.builds(Override, st.sampled_from(["active", "paused"]), st.just("ann"), st.just(1))
+)
+_changes = st.lists(
+    st.tuples(st.lists(st.integers(1, 50).map(uid), max_size=3), st.lists(_rows, max_size=5), _overrides)
+)
 
 
 def _without_clashes(rows: dict[str, Row], new: list[Row]) -> list[Row]:
@@ -131,15 +145,18 @@ def _clash(rows: Iterable[Row], new: dict[str, Row], place: Callable[[Row], tupl
 
 @settings(max_examples=300)
 @given(_changes)
-def test_patching_gives_what_a_fresh_build_gives(changes: list[tuple[list[str], list[Row]]]) -> None:
+def test_patching_gives_what_a_fresh_build_gives(
+    changes: list[tuple[list[str], list[Row], dict[str, Override]]],
+) -> None:
     catalog, rows = EMPTY, dict[str, Row]()
-    for revision, (deleted, new) in enumerate(changes, start=1):
+    for revision, (deleted, new, overrides) in enumerate(changes, start=1):
         for gone in deleted:
             rows.pop(gone, None)
         put = _without_clashes(rows, new)
         rows |= {one.uid: one for one in put}
-        catalog = patched(catalog, put, deleted, revision)
-        assert plain(catalog) == plain(patched(EMPTY, rows.values(), revision=revision))
+        catalog = patched(catalog, put, deleted, revision, overrides)
+        fresh = patched(EMPTY, rows.values(), revision=revision, overrides=overrides)
+        assert plain(catalog) == plain(fresh)
 
 
 def test_a_patch_leaves_the_view_it_started_from_alone() -> None:
@@ -248,9 +265,36 @@ def test_a_key_that_two_principals_claim_is_nobodys() -> None:
     assert patched(catalog, [], [uid(2)], 3).key("b" * 64) == key
 
 
+def test_an_override_goes_before_what_is_declared_until_its_time_is_up() -> None:
+    rows = [row(1, "Tenant", "", "acme"), row(2, "Topic", "acme", "orders")]
+    readers = [row(3, "Subscription", "acme", "active"), row(4, "Subscription", "acme", "paused", state="paused")]
+    overrides = {
+        uid(3): Override("paused", "ann", 1, "", 1000),
+        uid(4): Override("active", "ann", 1),
+        uid(9): Override("paused", "ann", 1),  # of something that is not there
+    }
+    catalog = patched(EMPTY, [*rows, *readers], overrides=overrides)
+
+    def paused(now_ms: int) -> dict[str, bool]:
+        return {entry.name: entry.is_paused(now_ms) for entry in catalog.subscriptions_by_uid.values()}
+
+    assert paused(999) == {"active": True, "paused": False}
+    assert paused(1000) == {"active": False, "paused": False}
+    untouched = catalog.topic("acme", "orders")
+    catalog = patched(catalog, [], revision=1)
+    assert paused(0) == {"active": False, "paused": True}
+    assert catalog.topic("acme", "orders") is untouched
+
+
 # The snapshot
 
-SNAPSHOT = Snapshot("i", "default", 7, [row(1, "Tenant", "", "acme"), row(2, "Topic", "acme", "orders")])
+SNAPSHOT = Snapshot(
+    "i",
+    "default",
+    7,
+    [row(1, "Tenant", "", "acme"), row(2, "Topic", "acme", "orders")],
+    {uid(3): Override("paused", "acme/ann", 1, "incident 7", 2)},
+)
 
 
 def test_a_snapshot_is_read_back_and_is_its_owners_alone(tmp_path: Path) -> None:
