@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+import psycopg
 
 from mqops.errors import BrokerNotAvailable, ConfigurationError, Refused
 from mqops.model import Identity, SourceSpec
@@ -18,7 +20,7 @@ from mqops.settings import Settings
 from reconciler.apply import Outcome, Report, apply
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests import authority
-from reconciler.manifests.check import Checked, check, check_file
+from reconciler.manifests.check import Checked, Lookup, check, check_file
 from reconciler.manifests.earlier import Earlier
 from reconciler.manifests.problem import Problem
 from reconciler.oversight import UNATTENDED, Oversight
@@ -28,14 +30,16 @@ from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired, unreplaced
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
+from reconciler.planning.waiting import as_applied
 from reconciler.provenance import read_commit, read_trees
-from reconciler.state import NO_SOURCES, Commit, Content, Observed
+from reconciler.state import NO_SOURCES, Applied, Commit, Content, Observed
 from reconciler.stores import Stores, conditions, drift, instance, lock, migrate, sources, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
 from reconciler.stores.observe import observe
 from reconciler.stores.sources import SourceState
+from reconciler.stores.store import read_named
 
 LOCK_TIMEOUT_SECONDS = 10.0
 """How long an apply waits for another to finish, unless it is told otherwise."""
@@ -123,11 +127,13 @@ def author_of(trigger: str) -> Author:
     return Author(f"{user}@{socket.gethostname()}", trigger)
 
 
-def check_manifests(directory: Path, settings: Settings, earlier: Earlier | None = None) -> Checked:
+def check_manifests(
+    directory: Path, settings: Settings, earlier: Earlier | None = None, lookup: Lookup | None = None
+) -> Checked:
     """Reads and checks the manifests, as ``check`` does. Raises ``ManifestsRejected`` with every problem they have."""
     # Asked first: what is committed meanwhile is then applied as of the earlier commit, and no pin ends too early.
     commit = read_commit(directory)
-    checked = check(directory, settings, earlier)
+    checked = check(directory, settings, earlier, lookup)
     if checked.problems:
         raise ManifestsRejected(directory, checked.problems)
     return with_commit(checked, commit, directory)
@@ -140,12 +146,23 @@ def with_commit(checked: Checked, commit: Commit | None, directory: Path) -> Che
     return replace(checked, commit=commit, contents=contents)
 
 
-def check_given(path: Path, data: bytes, settings: Settings) -> Checked:
+def check_given(path: Path, data: bytes, settings: Settings, lookup: Lookup | None = None) -> Checked:
     """The same for manifests that were read from one file, or from what ``path`` stands for; of no commit."""
-    checked = check_file(path.name, data, settings)
+    checked = check_file(path.name, data, settings, lookup)
     if checked.problems:
         raise ManifestsRejected(path.parent, checked.problems)
     return checked
+
+
+def applied_in(database: "psycopg.Connection[Any]") -> Lookup:
+    """Looks there for what manifests name and do not declare. Raises ``BrokerNotAvailable`` when it is away, and
+    ``ConfigurationError`` when it is not migrated."""
+
+    def look_up(identities: Collection[Identity]) -> Collection[Applied]:
+        with translated():
+            return read_named(database, identities)
+
+    return look_up
 
 
 def plan_manifests(request: Request, stores: Stores) -> Planned:
@@ -207,10 +224,11 @@ def _plan(
     """The plan before its guards, and how many resources are held back."""
     checked, held = request.checked, {hold.source for hold in holds}
     kept = keep(checked.resources, observed, held)
-    found = plan(kept.desired, observed, checked.sources, taken, request.scope)
+    desired = (*kept.desired, *as_applied(checked.waiting, kept.desired, observed))
+    found = replace(plan(desired, observed, checked.sources, taken, request.scope), waiting=checked.waiting)
     if held:
         found = unreplaced(found, observed, held)
-        found = grounded(found, kept.desired, observed)
+        found = grounded(found, desired, observed)
         found = unrepaired(found, {hold.source for hold in holds if isinstance(hold, Suspension)})
     return found, kept.held_back
 

@@ -20,6 +20,7 @@ from reconciler.pipeline import (
     ManifestsRejected,
     Planned,
     Request,
+    applied_in,
     holds_of,
     plan_manifests,
     plan_observed,
@@ -59,7 +60,7 @@ def propose(proposal: Proposal, settings: Settings, stores: Stores) -> Planned:
     tenant; ``InvalidRequest`` when the Source has to be named; and like ``plan_manifests``.
     """
     if proposal.source is None and proposal.tenant is None:
-        checked = check_files(proposal.files, settings)
+        checked = check_files(proposal.files, settings, applied_in(stores.database))
         _require_fit(checked)
         return plan_manifests(Request(checked, settings, proposal.take_over, proposal.scope, proposal.allowed), stores)
     stamp = require_same_installation(settings, stores)

@@ -101,6 +101,16 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A subscription whose topic is another source's, and not there yet."""
+
+    identity: Identity
+    origin: Origin
+    message: str
+    """What it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """A row of the catalog: a resource as it was last applied."""
 

@@ -6,7 +6,7 @@ repaired; and what it has said, so that nothing is said twice while it lasts. Ti
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -27,6 +27,7 @@ from reconciler.pipeline import (
     ManifestsRejected,
     Planned,
     Request,
+    applied_in,
     apply_manifests,
     author_of,
     check_manifests,
@@ -40,6 +41,7 @@ from reconciler.planning.refusals import Obstacle
 from reconciler.planning.render import named, unclaimed_note
 from reconciler.planning.wording import value_text
 from reconciler.provenance import read_commit
+from reconciler.state import Applied
 from reconciler.stores import Stores
 
 OpenStores = Callable[[], AbstractContextManager[Stores]]
@@ -99,10 +101,10 @@ class Upkeep:
         return verdict
 
     def _look(self) -> Verdict:
-        self._read_manifests()
-        if self._good is None:
-            return Verdict.STUCK
         try:
+            self._read_manifests()
+            if self._good is None:
+                return Verdict.STUCK
             with self.open_stores() as stores:
                 is_finished = self._keep(self._good, stores)
         except (MqopsError, ConfigurationError) as error:
@@ -127,13 +129,13 @@ class Upkeep:
     def _read_manifests(self) -> None:
         commit = read_commit(self.directory)
         seen = fingerprint(self.directory)
-        if seen == self._seen and self._good is not None:
+        if seen == self._seen and self._good is not None and not self._good.relies_on_others:
             # What was saved may have been committed since.
             self._good = with_commit(self._good, commit, self.directory)
             self._manifests_are_good()
             return
         try:
-            checked = check_manifests(self.directory, self.settings, self._earlier)
+            checked = check_manifests(self.directory, self.settings, self._earlier, self._look_up)
         except ManifestsRejected as error:
             stays = "" if self._good is None else "; the last good state stays"
             lines = [problem.render(self.directory) for problem in error.problems]
@@ -141,7 +143,12 @@ class Upkeep:
             self._tell("manifests", f"{count} in the manifests{stays}", *lines)
             return
         self._manifests_are_good()
-        self._seen, self._good, self._is_declared_anew = seen, checked, True
+        is_same = seen == self._seen and self._good is not None and checked.waiting == self._good.waiting
+        self._seen, self._good, self._is_declared_anew = seen, checked, self._is_declared_anew or not is_same
+
+    def _look_up(self, identities: Collection[Identity]) -> Collection[Applied] | None:
+        with self.open_stores() as stores:
+            return applied_in(stores.database)(identities)
 
     def _manifests_are_good(self) -> None:
         if self._told.pop("manifests", None) is not None:
@@ -234,6 +241,7 @@ class Upkeep:
     def _tell_warnings(self, planned: Planned) -> None:
         unclaimed = unclaimed_note(planned.plan)
         lines = [*planned.warnings, *([] if unclaimed is None else [unclaimed])]
+        lines += [f"{one.identity} waits: {one.message}" for one in planned.plan.waiting]
         if lines:
             self._tell(_NOTES, *lines)
         else:

@@ -5,6 +5,7 @@ from typing import Any
 from mqops.bootstrap.control import current_settings, open_stores
 from mqops.model import Identity
 from reconciler.edit import Edit, edit
+from reconciler.pipeline import establish
 from reconciler.state import Applied
 from reconciler.stores.history import Author
 
@@ -27,6 +28,7 @@ def deleted_over_api(kind: str, tenant: str, name: str) -> None:
 def _done(wanted: Edit) -> None:
     settings = current_settings()
     with open_stores(settings) as stores:
+        establish(stores, settings)
         edited = edit(wanted, settings, stores, Author("acme/admin", "api"))
     assert not edited.is_refused, edited.plan.refused
     assert edited.report is None or not edited.report.failed, edited.report

@@ -3,21 +3,27 @@
 Synchronous, like all of the control plane. Whoever opens a store here closes it: use the context managers.
 """
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
 import redis
 
 from mqops.embedded.running import find_running
-from mqops.errors import BrokerNotAvailable, ConfigurationError
+from mqops.errors import BrokerNotAvailable, ConfigurationError, MqopsError
 from mqops.keys import Keyspace
+from mqops.model import Identity
 from mqops.settings import Settings, settings_from
 from reconciler.stores import doctor
+
+if TYPE_CHECKING:
+    from reconciler.manifests.check import Lookup
+    from reconciler.state import Applied
 
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 10
@@ -101,6 +107,20 @@ def open_redis(settings: Settings) -> "Iterator[redis.Redis]":
                 f"Redis at {where} does not answer ({error}): start it, or correct REDIS_URL"
             ) from error
         yield client
+
+
+def applied_elsewhere(settings: Settings) -> "Lookup":
+    """For checks of manifests that need no database unless they name what they do not declare; without one, all that
+    they name has to be declared with them."""
+
+    from reconciler.pipeline import applied_in  # a worker, which needs this module, needs none of that
+
+    def look_up(identities: Collection[Identity]) -> "Collection[Applied] | None":
+        with contextlib.suppress(MqopsError, ConfigurationError), open_database(settings) as database:
+            return applied_in(database)(identities)
+        return None
+
+    return look_up
 
 
 def examine_stores(settings: Settings) -> list[doctor.Finding]:

@@ -38,7 +38,15 @@ from mqops.embedded.valkey import start_valkey, valkey_url
 from mqops.errors import ConfigurationError
 from mqops.settings import Settings, settings_from
 from reconciler.manifests.secrets import secret_files
-from reconciler.pipeline import Execution, ManifestsRejected, Request, apply_manifests, author_of, check_manifests
+from reconciler.pipeline import (
+    Execution,
+    ManifestsRejected,
+    Request,
+    applied_in,
+    apply_manifests,
+    author_of,
+    check_manifests,
+)
 from reconciler.state import Resource
 from reconciler.stores.migrate import migrate
 from reconciler.stores.observe import observe_rows
@@ -161,7 +169,7 @@ class _Platform:
         settings = self._settings
         try:
             with self._voice.step(f"applying {self._manifests}"):
-                checked = check_manifests(self._manifests, settings)
+                checked = check_manifests(self._manifests, settings, lookup=applied_in(stores.database))
                 planned, report = apply_manifests(Request(checked, settings), stores, Execution(author_of("apply")))
         except ManifestsRejected as error:
             applied = observe_rows(stores).applied

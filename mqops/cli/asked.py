@@ -129,14 +129,16 @@ class Asked:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
 
     def _checked(self, settings: "Settings") -> "Checked":
+        from mqops.bootstrap.control import applied_elsewhere
         from reconciler.pipeline import check_given, check_manifests
         from reconciler.provenance import read_commit
 
+        lookup = applied_elsewhere(settings)
         if self.directory is not None:
-            return check_manifests(self.directory, settings)
+            return check_manifests(self.directory, settings, lookup=lookup)
         path = Path(str(self.file))
         commit = None if self.file == _STDIN else read_commit(path.parent, path.name)
-        return replace(check_given(*self.given(), settings), commit=commit)
+        return replace(check_given(*self.given(), settings, lookup), commit=commit)
 
 
 def asked_for(

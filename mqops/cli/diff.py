@@ -60,12 +60,12 @@ def diff(
 
 
 def _planned(directory: Path, taken: list[str]) -> "Plan":
-    from mqops.bootstrap.control import current_settings, open_stores
+    from mqops.bootstrap.control import applied_elsewhere, current_settings, open_stores
     from reconciler.pipeline import Request, check_manifests, plan_manifests
 
     settings = current_settings()
     with Console(stderr=True).status("planning"):
-        checked = check_manifests(directory, settings)
+        checked = check_manifests(directory, settings, lookup=applied_elsewhere(settings))
         with open_stores(settings) as stores:
             return plan_manifests(Request(checked, settings, tuple(taken)), stores).plan
 

@@ -29,6 +29,7 @@ STYLES = {
     "replace": "red",
     "drift": "magenta",
     "refused": "bold red",
+    "waiting": "dim",
     "field": "",
     "plain": "",
 }

@@ -29,6 +29,17 @@ WHERE tenant = %(tenant)s OR kind = 'Tenant'
    OR (kind = 'Subscription' AND starts_with(spec ->> 'topic', %(tenant)s || '/'))
    OR (kind = 'Topic' AND spec ->> 'public' = 'true')
 
+-- name: named
+-- Some resources, with the subscriptions and queues whose dead letters go to those of them that are topics.
+SELECT uid::text, r.kind, r.tenant, r.name, labels::text, annotations::text, spec::text, generation, managed_by,
+       implied_by::text, file, line, renamed_from, revision
+FROM mq_resources r
+WHERE EXISTS (SELECT FROM unnest(%(kinds)s::text[], %(tenants)s::text[], %(names)s::text[]) AS named (kind, tenant, name)
+              WHERE named.tenant = r.tenant
+                AND ((named.kind, named.name) = (r.kind, r.name)
+                     OR (named.kind = 'Topic' AND r.kind IN ('Subscription', 'Queue')
+                         AND r.spec ->> 'deadLetter' = named.name)))
+
 -- name: uids
 SELECT uid::text FROM mq_resources
 

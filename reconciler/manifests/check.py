@@ -1,7 +1,7 @@
 """The reconciler's front as one step: a directory of manifests into what is desired, or everything wrong with it."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.load import load
 from reconciler.manifests.problem import Problem
 from reconciler.manifests.rules import RULES, Declarations
+from reconciler.manifests.single import declared_again
 from reconciler.manifests.source import Tree, alone, find, given, read
 from reconciler.manifests.validate import Declared, Rejected, validate
-from reconciler.state import Commit, Content, Resource
+from reconciler.state import Applied, Commit, Content, Resource, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ class Checked:
     contents: Mapping[str, Content] = field(default_factory=dict)
     """Of each source. Whoever asks git fills in their trees, and the commit: see ``provenance``."""
     commit: Commit | None = None
+    waiting: tuple[Waiting, ...] = ()
+    """Subscriptions that are not among the resources: what they read is not there yet."""
+    relies_on_others: bool = False
+    """Whether anything in it names what others own, so that it may come to something else when that changes."""
+
+
+Lookup = Callable[[Collection[Identity]], Collection[Applied] | None]
+"""What is applied of these, with the subscriptions and queues whose dead letters go there; ``None`` when that cannot be
+asked at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,40 +82,43 @@ class Contents:
         self.problems += found.problems
 
 
-def check(directory: Path, settings: Settings, earlier: Earlier | None = None) -> Checked:
+def check(directory: Path, settings: Settings, earlier: Earlier | None = None, lookup: Lookup | None = None) -> Checked:
     """Reads every manifest below ``directory`` and checks it by itself and with the others. With what came of an
-    ``earlier`` reading, what has not changed since is not worked out anew.
+    ``earlier`` reading, what has not changed since is not worked out anew. With a ``lookup`` it may name what others
+    have applied, and a subscription waits for a topic of a tenant that is declared elsewhere.
 
     Raises nothing for anything that the directory may hold; what is wrong is in ``problems``.
     """
     with without_garbage_collection():
-        return _check(find(directory), settings, Earlier() if earlier is None else earlier)
+        return _check(find(directory), settings, Earlier() if earlier is None else earlier, lookup)
 
 
-def check_file(name: str, data: bytes, settings: Settings) -> Checked:
+def check_file(name: str, data: bytes, settings: Settings, lookup: Lookup | None = None) -> Checked:
     """The same for manifests that are given as one file, called ``name`` in what is said of it: it is all that there
     is, of the one Source ``default``."""
     with without_garbage_collection():
-        return _check(alone(name, data), settings, Earlier())
+        return _check(alone(name, data), settings, Earlier(), lookup)
 
 
-def check_files(files: Mapping[str, bytes], settings: Settings) -> Checked:
+def check_files(files: Mapping[str, bytes], settings: Settings, lookup: Lookup | None = None) -> Checked:
     """The same for manifests that somebody else has read, by their names in the directory."""
     with without_garbage_collection():
-        return _check(given(files), settings, Earlier())
+        return _check(given(files), settings, Earlier(), lookup)
 
 
-def _check(tree: Tree, settings: Settings, earlier: Earlier) -> Checked:
+def _check(tree: Tree, settings: Settings, earlier: Earlier, lookup: Lookup | None) -> Checked:
     contents = read_contents(tree, settings.manifest_variables, earlier)
     authority = authority_of(contents.declared, tree.files)
-    declarations = Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete)
+    declarations = _declarations(contents, authority, lookup)
     findings = located(_findings(tree, declarations, authority))
     problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *findings]
     resources: tuple[Resource, ...] = ()
     owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
+    waiting = declarations.waiting
     if not problems:
-        letters = declarations.dead_letters
-        resources = desired(contents.declared, lambda one: owners[one.document.file], settings, letters, earlier)
+        declared = [one for one in contents.declared if one.identity not in waiting] if waiting else contents.declared
+        letters = replace(declarations, declared=declared).dead_letters if waiting else declarations.dead_letters
+        resources = desired(declared, lambda one: owners[one.document.file], settings, letters, earlier)
     digests = {name: Digest(owners[name], found) for name, found in contents.hashes.items()}
     return Checked(
         resources=resources,
@@ -115,7 +128,27 @@ def _check(tree: Tree, settings: Settings, earlier: Earlier) -> Checked:
         files=len(tree.files),
         digests=digests,
         contents=contents_of(digests, authority.sources),
+        waiting=tuple(
+            Waiting(one.identity, one.origin, waiting[one.identity])
+            for one in contents.declared
+            if one.identity in waiting
+        ),
+        relies_on_others=bool(declarations.elsewhere),
     )
+
+
+def _declarations(contents: Contents, authority: Authority, lookup: Lookup | None) -> Declarations:
+    """With what is applied of what they name and do not declare. What these sources own themselves does not count: it
+    goes, or it would be declared."""
+    found = Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete)
+    applied = lookup(found.elsewhere) if lookup is not None and found.elsewhere else None
+    if applied is None:
+        return found
+    others = [
+        replace(row.resource, implied_by=None) for row in applied if row.resource.managed_by not in authority.sources
+    ]
+    declared = {one.identity for one in contents.declared}
+    return replace(found, beside=[one for one in declared_again(others) if one.identity not in declared])
 
 
 def contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[str, Content]:

@@ -43,7 +43,7 @@ def desired(
         identity = _reader_of(queue.identity)
         resources[identity] = earlier.resource(identity, queue, (), partial(_subscription_of, queue, settings))
     for identity, subscriber in letters.topics.items():
-        if identity not in resources:
+        if identity not in resources and subscriber in resources:  # or others have brought it along
             parent = resources[subscriber]
             make = partial(_dead_letter_topic, identity, parent, settings)
             resources[identity] = earlier.resource(identity, parent, (), make)

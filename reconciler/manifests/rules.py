@@ -30,14 +30,17 @@ class Declarations:
     """Texts that could not be read: whatever they name, they may declare."""
     is_complete: bool = True
     """False when files could not be read at all, so that anything may be declared."""
+    beside: Sequence[Declared] | None = None
+    """What is applied of what is named here and not declared: others own it, and it is not judged. ``None`` when
+    nobody has looked."""
 
     @cached_property
     def by_identity(self) -> dict[Identity, Declared]:
-        return {one.identity: one for one in reversed(self.declared)}
+        return {one.identity: one for one in (*(self.beside or ()), *reversed(self.declared))}
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
-        return dead_letters(self.declared)
+        return dead_letters([*self.declared, *(self.beside or ())])
 
     @cached_property
     def _names(self) -> dict[tuple[str, str], list[str]]:
@@ -53,6 +56,46 @@ class Declarations:
     def of_kind(self, *kinds: str) -> Iterator[tuple[Declared, Any]]:
         """Everything of ``kinds``, each with its spec."""
         return ((one, one.spec) for one in self.declared if one.identity.kind in kinds)
+
+    @cached_property
+    def elsewhere(self) -> frozenset[Identity]:
+        """What is named here and not declared, so that others may have it: tenants, handlers, topics; and the queues
+        that topics may turn out to be."""
+        return frozenset(identity for identity in self._named if self.is_missing(identity))
+
+    @property
+    def _named(self) -> Iterator[Identity]:
+        for one in self.declared:
+            if KINDS[one.identity.kind].has_tenant:
+                yield Identity("Tenant", "", one.identity.tenant)
+        for one, spec in self.of_kind("Subscription"):
+            tenant, topic = one.identity.tenant, topic_of(one.identity.tenant, spec.topic)
+            if spec.handler is not None:
+                yield Identity("Handler", tenant, spec.handler)
+            queue = topic._replace(kind="Queue")
+            if self.is_missing(topic) and queue not in self.by_identity and queue not in self.rejected:
+                yield from (topic, queue)
+
+    @cached_property
+    def waiting(self) -> dict[Identity, str]:
+        """Subscriptions on topics of tenants that are declared elsewhere, where those topics are not there yet; with
+        what each waits for. None while nobody has looked whether they are."""
+        if self.beside is None:
+            return {}
+        declared = {one.identity for one in self.declared} | set(self.rejected)
+        found = {}
+        for one, spec in self.of_kind("Subscription"):
+            topic = topic_of(one.identity.tenant, spec.topic)
+            fault = _unreadable(self, one, topic)
+            if fault and self.is_complete and Identity("Tenant", "", topic.tenant) not in declared:
+                found[one.identity] = f"{fault} yet"
+        return found
+
+    @cached_property
+    def public(self) -> frozenset[str]:
+        """Topics that other tenants may read, as those refer to them."""
+        topics: Iterable[tuple[Identity, Any]] = ((it, one.spec) for it, one in self.by_identity.items())
+        return frozenset(f"{it.tenant}/{it.name}" for it, spec in topics if it.kind == "Topic" and spec.public)
 
     def names(self, kind: str, tenant: str) -> list[str]:
         """What there is of ``kind`` in ``tenant``, implied dead-letter topics included."""
@@ -119,23 +162,30 @@ def handlers(declarations: Declarations) -> Iterator[Finding]:
 
 def topics(declarations: Declarations) -> Iterator[Finding]:
     """Subscriptions to topics that are not there, to queues, and to what other tenants do not share."""
-    declared = declarations.of_kind("Topic")
-    public = {f"{topic.identity.tenant}/{topic.identity.name}" for topic, spec in declared if spec.public}
     for one, spec in declarations.of_kind("Subscription"):
         tenant, path = one.identity.tenant, ("spec", "topic")
         topic = topic_of(tenant, spec.topic)
-        reference = f"{topic.tenant}/{topic.name}"
-        if topic.tenant != tenant:
-            is_hidden = topic in declarations.by_identity or declarations.is_missing(topic)
-            if is_hidden and reference not in public:
-                message = f"there is no topic {reference} that {tenant} may read"
-                yield Finding(one.document, path, message, Rule.REFERENCE, name=reference, candidates=public)
-        elif Identity("Queue", tenant, topic.name) in declarations.by_identity:
+        if topic.tenant == tenant and topic._replace(kind="Queue") in declarations.by_identity:
             message = f"{topic.name} is a Queue, which has the one subscription it implies: declare a Topic instead"
             yield Finding(one.document, path, message, Rule.REFERENCE)
-        elif declarations.is_missing(topic) and Identity("Queue", tenant, topic.name) not in declarations.rejected:
-            message, names = f"{tenant} has no Topic {topic.name}", declarations.names("Topic", tenant)
-            yield Finding(one.document, path, message, Rule.REFERENCE, name=topic.name, candidates=names)
+        elif one.identity not in declarations.waiting and (message := _unreadable(declarations, one, topic)):
+            is_own = topic.tenant == tenant
+            name = topic.name if is_own else f"{topic.tenant}/{topic.name}"
+            names = declarations.names("Topic", tenant) if is_own else declarations.public
+            yield Finding(one.document, path, message, Rule.REFERENCE, name=name, candidates=names)
+
+
+def _unreadable(declarations: Declarations, reader: Declared, topic: Identity) -> str:
+    """Why ``reader`` cannot read the topic, where it is not there or not for its tenant; else empty."""
+    tenant = reader.identity.tenant
+    if topic.tenant == tenant:
+        queue = topic._replace(kind="Queue")
+        is_queue = queue in declarations.by_identity or queue in declarations.rejected
+        return f"{tenant} has no Topic {topic.name}" if declarations.is_missing(topic) and not is_queue else ""
+    reference = f"{topic.tenant}/{topic.name}"
+    is_hidden = topic in declarations.by_identity or declarations.is_missing(topic)
+    is_theirs = is_hidden and reference not in declarations.public
+    return f"there is no topic {reference} that {tenant} may read" if is_theirs else ""
 
 
 def implied_subscriptions(declarations: Declarations) -> Iterator[Finding]:

@@ -180,6 +180,15 @@ class SuspendedDocument(NameDocument):
     """RFC 3339, in UTC."""
 
 
+class WaitingDocument(NameDocument):
+    """A subscription that waits for a topic of another source."""
+
+    file: str
+    line: int
+    message: str
+    """What it waits for."""
+
+
 @with_config(_STRICT)
 class SummaryDocument(TypedDict):
     """Numbers of changes."""
@@ -210,6 +219,8 @@ class PlanDocument(TypedDict):
     """In the order in which they are made."""
     refused: list[RefusalDocument]
     leftovers: list[LeftoverDocument]
+    waiting: list[WaitingDocument]
+    """Subscriptions that are left as they are until what they read, which is another source's, is there."""
     unclaimed: list[NameDocument]
     """What nothing declares, and only Redis holds or a rebuild found: it is left alone."""
     others: int

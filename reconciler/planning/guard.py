@@ -158,11 +158,11 @@ def _unadopted(changes: Iterable[Change], sources: Mapping[str, SourceSpec], all
         return
     for change in changes:
         owner = None if change.before is None else change.before.resource.managed_by
-        if owner == API != change.resource.managed_by:
+        if change.before is not None and owner == API != change.resource.managed_by:
+            kept = "" if change.action is Action.REPLACE else ", with its messages and positions"
             message = (
-                f"{change.renamed_from or change.identity} was made over the management API: pass --adopt to give it "
-                f"to source {change.resource.managed_by!r}, with its messages and positions; or remove it from the "
-                "manifests"
+                f"{change.renamed_from or change.before.resource.identity} was made over the management API: pass "
+                f"--adopt to give it to source {change.resource.managed_by!r}{kept}; or remove it from the manifests"
             )
             yield Refusal(change, Obstacle.MADE_OVER_API, message)
 

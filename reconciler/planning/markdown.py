@@ -62,6 +62,9 @@ def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
         yield from ("", f"#### Refused ({len(plan.refused)})", "")
         yield from _bullets([str(refusal.change.identity) for refusal in plan.refused], most)
         yield from _folded("Why, and the way out", _fitting(refusal_lines(plan.refused, directory), room))
+    if plan.waiting:
+        yield from ("", f"#### Waiting ({len(plan.waiting)})", "")
+        yield from _bullets([f"{one.identity}: {one.message}" for one in plan.waiting], most)
     for heading, lines in beside_sections(plan):
         yield from ("", f"#### {heading} ({len(lines)})", "")
         yield from _bullets(lines, most)

@@ -18,7 +18,7 @@ from reconciler.planning.placement import Leftover, leftovers, unclaimed
 from reconciler.planning.refusals import Refusal, refuse
 from reconciler.planning.renames import renames_of
 from reconciler.planning.scope import EVERYTHING, Scope, narrowed, refreshed
-from reconciler.state import NO_SOURCES, REBUILT, Observed, Origin, Resource
+from reconciler.state import NO_SOURCES, REBUILT, Observed, Origin, Resource, Waiting
 
 NOTHING_TAKEN: Mapping[str, SourceSpec] = MappingProxyType({})
 
@@ -53,6 +53,8 @@ class Plan:
     """What interrupted deletes left on Redis, removed with the next apply."""
     moved: tuple[Moved, ...] = ()
     """What stands elsewhere in the manifests than before: noted by an apply, but no change."""
+    waiting: tuple[Waiting, ...] = ()
+    """Subscriptions that are declared, and left as they are until what they read is there."""
     unclaimed: tuple[Identity, ...] = ()
     """What nothing declares, and only Redis holds or a rebuild found: left alone, and reported."""
     others: int = 0

@@ -27,7 +27,7 @@ from reconciler.planning.fields import leaves
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
 from reconciler.planning.wording import REASONS, Line, field_text, place_text, value_text
-from reconciler.state import REBUILT, Cost, Resource
+from reconciler.state import REBUILT, Cost, Resource, Waiting
 
 SYMBOLS = {
     Action.CREATE: "+",
@@ -56,7 +56,8 @@ def text_lines(plan: Plan, directory: str = "") -> Iterator[Line]:
     for leftover in plan.leftovers:
         yield "delete", f"  - remove {leftover.identity} from Redis: an interrupted apply left it there"
     yield from refusal_lines(plan.refused, directory)
-    if plan.changes or plan.leftovers or plan.refused:
+    yield from waiting_lines(plan.waiting, directory)
+    if plan.changes or plan.leftovers or plan.refused or plan.waiting:
         yield "plain", ""
     for heading, lines in beside_sections(plan):
         yield "plain", f"{heading}:"
@@ -112,14 +113,16 @@ def _listed(names: Sequence[str]) -> str:
 
 def footer(plan: Plan) -> str:
     """The last line: what would be done."""
-    if plan.is_empty and not plan.refused and plan.outside:
+    is_quiet = plan.is_empty and not plan.refused and not plan.waiting
+    if is_quiet and plan.outside:
         return "No changes within what the plan is limited to."
-    if plan.is_empty and not plan.refused:
+    if is_quiet:
         return "No changes. What is applied matches the manifests."
     told = [(action, plan.count(action)) for action in Action if plan.count(action) or action in _ALWAYS_COUNTED]
     counts = ", ".join(f"{number} to {action.verb}" for action, number in told)
     refused = f" {len(plan.refused)} refused." if plan.refused else ""
-    return f"Plan: {counts}.{refused}"
+    waiting = f" {len(plan.waiting)} waiting." if plan.waiting else ""
+    return f"Plan: {counts}.{refused}{waiting}"
 
 
 def as_json(plan: Plan) -> PlanDocument:
@@ -145,6 +148,15 @@ def as_json(plan: Plan) -> PlanDocument:
             for refusal in plan.refused
         ],
         "leftovers": [{**_identity_json(leftover.identity), "uid": leftover.uid} for leftover in plan.leftovers],
+        "waiting": [
+            {
+                **_identity_json(one.identity),
+                "file": one.origin.file,
+                "line": one.origin.line,
+                "message": one.message,
+            }
+            for one in plan.waiting
+        ],
         "unclaimed": [_identity_json(identity) for identity in plan.unclaimed],
         "others": plan.others,
         "outside": [{**_identity_json(one.identity), "action": one.action} for one in plan.outside],
@@ -244,6 +256,13 @@ def refusal_lines(refused: tuple[Refusal, ...], directory: str) -> Iterator[Line
             change = refusal.change
             yield "refused", f"  ! cannot {change.action.verb} {named(change)}{_place(change, directory)}"
             yield "refused", f"      {refusal.message}"
+
+
+def waiting_lines(waiting: tuple[Waiting, ...], directory: str) -> Iterator[Line]:
+    """A paragraph each."""
+    for one in waiting:
+        yield "waiting", f"  … {one.identity} waits  {printable(place_text(one.origin, directory))}"
+        yield "waiting", f"      {one.message}"
 
 
 def change_json(change: Change) -> ChangeDocument:

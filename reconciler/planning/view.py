@@ -41,6 +41,7 @@ def seen_by(tenant: str, found: Plan, observed: Observed) -> Plan:
         ),
         leftovers=tuple(leftover for leftover in found.leftovers if is_of(tenant, leftover.identity)),
         moved=(),
+        waiting=tuple(one for one in found.waiting if is_of(tenant, one.identity)),
         unclaimed=tuple(identity for identity in found.unclaimed if is_of(tenant, identity)),
         others=found.others - sum(not is_of(tenant, identity) for identity in observed.applied),
         outside=tuple(one for one in found.outside if is_of(tenant, one.identity)),

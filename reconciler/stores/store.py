@@ -15,7 +15,7 @@ from mqops.sql import queries
 from reconciler.planning.change import Action, Change
 from reconciler.planning.drift import OF_ROWS
 from reconciler.planning.plan import Moved
-from reconciler.state import Suspended
+from reconciler.state import Applied, Suspended
 from reconciler.stores.history import Author, Batch, record
 from reconciler.stores.rows import Beside, Rows, rows_of
 
@@ -50,6 +50,13 @@ def read_tenant_rows(connection: Connection[Any], tenant: str) -> tuple[Rows, fr
         lost = connection.execute(sql["lost"], {"tenant": tenant}).fetchall()
         beside = _read_beside(connection)
     return rows_of(rows, edited, lost, revision, beside), frozenset(every.difference(row[0] for row in rows))
+
+
+def read_named(connection: Connection[Any], identities: Collection[Identity]) -> list[Applied]:
+    """What is applied of ``identities``, with what sends its dead letters to those of them that are topics."""
+    columns = dict(zip(("kinds", "tenants", "names"), map(list, zip(*identities, strict=True)), strict=True))
+    found = connection.execute(queries("resources")["named"], columns).fetchall()
+    return list(rows_of(found, (), (), None, ({}, {})).applied.values())
 
 
 def read_foreign_digests(connection: Connection[Any], tenant: str) -> frozenset[str]:

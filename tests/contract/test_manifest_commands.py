@@ -49,6 +49,7 @@ def test_the_json_form_says_the_same(tmp_path: Path) -> None:
         "resources": 0,
         "files": 1,
         "sources": ["default"],
+        "waiting": [],
         "problems": [
             {
                 "file": "a.yaml",

@@ -49,6 +49,7 @@ from reconciler.manifests.check import check
 from reconciler.planning.guard import Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
+from reconciler.planning.waiting import as_applied
 from reconciler.state import Cost, Editor, Lost, Observed, Origin, Resource, RowEdit, Suspended
 
 CASES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/observed.json"))
@@ -60,12 +61,13 @@ def folder_of(case: str) -> Path:
 
 def plan_of(case: str, scope: Scope | None = None) -> Plan:
     """The plan that the case's manifests and state give, limited to ``scope`` instead of to what the case says."""
-    checked = check(folder_of(case) / "manifests", Settings())
-    assert checked.problems == (), checked.problems
     path = folder_of(case) / "observed.json"
     there = read_observed(path)
+    checked = check(folder_of(case) / "manifests", Settings(), lookup=lambda _: there.applied.values())
+    assert checked.problems == (), checked.problems
+    desired = (*checked.resources, *as_applied(checked.waiting, checked.resources, there))
     limit = scope or _scope(folder_of(case) / "scope.json")
-    found = plan(checked.resources, there, checked.sources, scope=limit)
+    found = replace(plan(desired, there, checked.sources, scope=limit), waiting=checked.waiting)
     return guard(found, there, checked.sources, _read_costs(path), _read_allowances(path))
 
 
