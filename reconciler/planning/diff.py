@@ -5,7 +5,7 @@ what the loaded sources own is compared or removed: the rest of the catalog is n
 here: whether a change may happen is ``refusals``' to say.
 """
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from mqops.model import KINDS, Identity, SourceSpec
@@ -34,13 +34,14 @@ def diff(
     changes: list[Change] = []
     for identity, resource in wanted.items():
         row = seen.applied.get(identity)
-        if row is not None and _is_anothers(row.resource, resource, sources):
-            continue
         if row is None:
             other = under_its_name(identity, seen.applied, wanted)
             changes.append(_appears(resource, seen, placement) if other is None else _other_kind(other, resource))
             continue
         before = observed.applied[found.former.get(identity, identity)]
+        if _is_anothers(row.resource, resource, sources):
+            changes.extend(_repair(before, before.resource, drift))
+            continue
         moved = _moved(before.resource, resource, observed, found)
         if identity in found.former:
             fields = (*field_changes(row.resource, resource), *moved)
@@ -91,9 +92,10 @@ def _undeclared(
             yield from _repair(applied, applied.resource, drift)
 
 
-def _is_anothers(there: Resource, wanted: Resource, sources: Container[str]) -> bool:
+def _is_anothers(there: Resource, wanted: Resource, sources: Mapping[str, SourceSpec]) -> bool:
     """Whether it is only brought along here, and somebody else's already for another reason: it stays theirs."""
-    is_kept = there.managed_by not in sources and there.managed_by != REBUILT
+    owner = sources.get(there.managed_by)
+    is_kept = owner is None or (there.managed_by == API and not owner.prune)
     return is_kept and wanted.implied_by is not None and there.implied_by != wanted.implied_by
 
 
