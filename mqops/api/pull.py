@@ -1,6 +1,7 @@
 """``POST …/pull``: messages handed out under a lease, each with the ackId that settles it."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -22,7 +23,7 @@ _LEASE_MS = 30_000
 
 
 class PullBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    max_messages: int | None = None
+    max_messages: Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": MAX_MESSAGES})] | None = None
 
 
 _decoder = msgspec.json.Decoder(PullBody)

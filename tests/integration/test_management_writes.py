@@ -164,7 +164,9 @@ def test_all_problems_are_reported_with_what_was_probably_meant(admin: Client) -
     assert problems["spec.partitons"]["suggestion"] == "partitions"
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"name": 7}', b'{"id": "x", "name": "x"}', b'{"spec": []}', b"{}"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"name": 7}', b'{"name": null}', b'{"id": "x", "name": "x"}', b'{"spec": []}', b"{}"]
+)
 def test_a_body_that_is_no_resource_is_refused(admin: Client, body: bytes) -> None:
     assert admin.post("/topics", body).status == 400
 
@@ -180,6 +182,7 @@ def test_a_key_of_another_tenant_is_refused_without_saying_whose(platform: Platf
 def test_a_put_does_not_rename_or_create(platform: Platform, admin: Client) -> None:
     topic = made(platform, admin, "topics")
     assert put(admin, f"/topics/{topic}", {"name": "other"}).status == 400
+    assert put(admin, f"/topics/{topic}", {"name": None}).status == 400
     assert put(admin, f"/topics/{topic}", {"name": topic}).status == 200
     assert put(admin, "/topics/not-there", {}).status == 404
     assert delete(admin, "/topics/not-there").status == 404

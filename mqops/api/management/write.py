@@ -35,7 +35,7 @@ class ResourceBody(msgspec.Struct, forbid_unknown_fields=True):
     spec: dict[str, Any] = {}
     labels: dict[str, Any] = {}
     annotations: dict[str, Any] = {}
-    name: str | None = None
+    name: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(ResourceBody)
@@ -134,7 +134,7 @@ class WritableCollection(Collection):
         caller = asked.caller
         body = decode(_decoder, await read_body(req))
         _require_system(caller, self._kind)
-        if body.name is None:
+        if not isinstance(body.name, str):
             raise InvalidRequest("name is missing")
         identity = Identity(self._kind.name, caller.tenant if self._kind.has_tenant else "", body.name)
         self._writing.require_free_name(identity)
@@ -158,7 +158,7 @@ class WritableMember(Member):
         asked = self._writing.asked(req, *GUARD_SWITCHES)
         body = decode(_decoder, await read_body(req))
         seen = await self._inventory.find(asked.caller, self._kind, name)
-        if body.name not in (None, seen.row.name):
+        if body.name not in (msgspec.UNSET, seen.row.name):
             raise InvalidRequest(f"name is {seen.row.name!r}: this does not rename; leave it out")
         granted = await self._change(req, asked, seen, body)
         if asked.is_dry:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, get_args, get_type_hints
 
 import msgspec
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from mqops.api.errors import status_of
@@ -19,7 +20,7 @@ from mqops.api.publish_body import NamingBody, TopicBody
 from mqops.api.pull import PullBody
 from mqops.api.settle import SettleBody
 from mqops.errors import MqopsError
-from mqops.model import KINDS, Kind
+from mqops.model import KINDS, Kind, TenantlessMetadata
 from mqops.status import Reason
 
 Schema = dict[str, Any]
@@ -286,10 +287,14 @@ def _of_management() -> dict[str, Schema]:
 
 def _of_kind(kind: Kind) -> dict[str, Schema]:
     name, spec = kind.name, kind.spec.__name__
-    declared: dict[str, Schema] = {"labels": _TEXTS, "annotations": _TEXTS}
+    metadata = TypeAdapter(TenantlessMetadata).json_schema()["properties"]
+    declared: dict[str, Schema] = {
+        field: {**metadata[field], "additionalProperties": False} for field in ("labels", "annotations")
+    }
     answered = {
         "name": _TEXT,
-        **declared,
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
         "spec": _reference("ShownCredentialSpec" if name == "Credential" else spec),
         "id": {"type": "string", "format": "uuid"},
         "generation": _NUMBER,
@@ -308,8 +313,9 @@ def _of_kind(kind: Kind) -> dict[str, Schema]:
     }
     if name != "Source":
         schemas[f"{name}OrPlan"] = _either(_reference(name), _reference("Plan"))
-        schemas[f"New{name}"] = _object({"name": _TEXT, **required}, optional, additionalProperties=False)
-        schemas[f"Changed{name}"] = _object(required, {"name": _TEXT, **optional}, additionalProperties=False)
+        called = {"name": metadata["name"]}
+        schemas[f"New{name}"] = _object({**called, **required}, optional, additionalProperties=False)
+        schemas[f"Changed{name}"] = _object(required, {**called, **optional}, additionalProperties=False)
     return schemas
 
 

@@ -1,0 +1,134 @@
+"""For every operation of the API a request that succeeds, and whatever it is about.
+
+Who adds an operation adds its request here: tests that walk the description fail on one that has none.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from api_platform import Platform
+from served import API, Answer, Client
+from trees import manifest
+from waiting import eventually
+
+from mqops.api.openapi.operations import Operation, operations
+from mqops.model import KINDS, Role
+
+OPERATIONS = {operation.key: operation for operation in operations()}
+ROLES: tuple[str, ...] = get_args(Role)
+BY_PLURAL = {kind.plural: kind for kind in KINDS.values()}
+TOPIC = "seeded"
+"""A topic of acme, with a subscription of this name, of a source; the source has this name too."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request."""
+
+    operation: Operation
+    name: str = ""
+    """What the path names."""
+    body: Any = None
+
+    @property
+    def path(self) -> str:
+        return self.operation.path.replace("{name}", self.name)
+
+    def by(self, client: Client, query: str = "") -> Answer:
+        return client.send(self.operation.method, f"{self.path}{query}", self.body)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Makes requests that succeed."""
+
+    platform: Platform
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def populate(self) -> None:
+        """A source, what it has, and in acme, globex and ``system`` a principal of each role, and one of all."""
+        installation = self.platform.installation
+        installation.put("Source", "", TOPIC, {"path": TOPIC})
+        installation.topic("acme", TOPIC)
+        installation.subscription("acme", TOPIC, topic=TOPIC)
+        for tenant in ("acme", "globex", "system"):
+            for role in ROLES:
+                installation.credential(tenant, f"only-{role}", key_of(tenant, role), roles=[role])
+            installation.credential(tenant, "everything", key_of(tenant), roles=list(ROLES))
+        last = self.client("system")
+        eventually(lambda: last.get(f"{API}/topics").status == 200, "the credentials", 5)
+
+    def client(self, tenant: str, role: str | None = None, acting_in: str | None = None) -> Client:
+        """Speaks as the principal of ``tenant`` that has ``role`` alone, or all."""
+        return self.platform.client.with_key(key_of(tenant, role), acting_in)
+
+    def home(self, operation: Operation) -> str:
+        """The tenant whose principals may do it: what belongs to no tenant is the system's."""
+        kind = BY_PLURAL.get(plural_of(operation))
+        return "acme" if kind is None or kind.has_tenant else "system"
+
+    def request(self, operation: Operation) -> Sent:
+        """Raises ``KeyError`` for an operation that nobody has thought of."""
+        plural = plural_of(operation)
+        if plural not in BY_PLURAL:
+            return Sent(operation, body=_BODIES[operation.path.removeprefix(API)])
+        rest = operation.path.removeprefix(f"{API}/{plural}").removeprefix("/{name}")
+        if rest:
+            return Sent(operation, self._acted_on(plural), _BODIES_OF_ONE[rest])
+        if "{name}" not in operation.path:
+            return Sent(operation, body=self.new(plural) if operation.method == "POST" else None)
+        name = self.made(plural)
+        return Sent(operation, name, {"spec": self.new(plural)["spec"]} if operation.method == "PUT" else None)
+
+    def made(self, plural: str) -> str:
+        """The name of something new of acme; of the only source."""
+        if plural == "sources":
+            return TOPIC
+        body = self.new(plural)
+        client = self.client("acme" if BY_PLURAL[plural].has_tenant else "system")
+        assert client.post(f"/{plural}", body).status == 201
+        return str(body["name"])
+
+    def new(self, plural: str) -> dict[str, Any]:
+        """What makes one more of a kind."""
+        number = self.number()
+        digest = hashlib.sha256(f"{plural} {number}".encode()).hexdigest()
+        specs: dict[str, dict[str, Any]] = {
+            "subscriptions": {"topic": TOPIC, "deadLetter": f"{TOPIC}-letters"},
+            "handlers": {"type": "http", "http": {"url": "https://acme.example/"}},
+            "credentials": {"principal": "x", "keys": [{"sha256": digest}]},
+        }
+        return {"name": f"seed-{plural}-{number}", "spec": specs.get(plural, {})}
+
+    def number(self) -> int:
+        """Another one each time."""
+        return next(self._numbers)
+
+    def _acted_on(self, plural: str) -> str:
+        return self.made("queues") if plural == "queues" else TOPIC
+
+
+def key_of(tenant: str, role: str | None = None) -> str:
+    return f"key-of-{tenant}-{role or 'everything'}"
+
+
+def plural_of(operation: Operation) -> str:
+    """What follows the root in its path: of most a kind's plural."""
+    return operation.path.removeprefix(f"{API}/").partition("/")[0]
+
+
+_BODIES: Mapping[str, Any] = {
+    "/publish": {"topic": TOPIC, "payload": 1},
+    "/plans": {"source": TOPIC, "files": {f"{TOPIC}/x.yaml": manifest("Topic", "more")}},
+    **dict.fromkeys(("/health", "/livez", "/readyz", "/openapi.json")),
+}
+
+_BODIES_OF_ONE: Mapping[str, Any] = {
+    "/publish": {"payload": 1},
+    "/ack": {"ackIds": ["x"]},
+    "/nack": {"ackIds": ["x"]},
+    **dict.fromkeys(("/pull", "/messages", "/purge", "/pause", "/resume")),
+}
