@@ -80,7 +80,7 @@ class ReconciledConfiguration:
             raise BrokerNotAvailable(str(error)) from error
         found = without_digests(planned.plan)
         held = [_hold_json(hold, proposal.tenant) for hold in planned.holds]
-        return Planned(as_json(found), held, planned.held_back, _shown(found, proposal))
+        return Planned(as_json(found), held, planned.held_back, planned.warnings, _shown(found, proposal))
 
 
 def _shown(found: Plan, proposal: Proposal) -> dict[str, Any]:

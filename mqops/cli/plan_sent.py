@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from mqops.cli.asked import Asked
-from mqops.cli.plan_shown import print_lines, tell_held
+from mqops.cli.plan_shown import print_lines, tell_beside
 from mqops.cli.remote import Refused as Answered
 from mqops.cli.remote import Remote, find_remote
 from mqops.errors import ConfigurationError, InvalidManifests, Refused
@@ -66,7 +66,7 @@ class Sent:
             typer.echo(self.answer["markdown"], nl=False)
         elif not held or not self.is_empty or self.is_refused:
             print_lines((line["about"], line["line"]) for line in self.answer["text"])
-        tell_held((hold["message"] for hold in held), self.answer["heldBack"])
+        tell_beside(self.answer["warnings"], (hold["message"] for hold in held), self.answer["heldBack"])
 
 
 def plan_elsewhere(asked: Asked, elsewhere: Elsewhere, output: Output) -> Sent:

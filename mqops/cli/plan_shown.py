@@ -111,14 +111,14 @@ def _print_results(report: "Report") -> None:
 def tell_holds(planned: "Planned") -> None:
     """Prints which sources are held, and how much of their manifests waits for that, beside the output; and what else
     there is to know of the stores."""
-    for warning in planned.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    tell_held(map(str, planned.holds), planned.held_back)
+    tell_beside(planned.warnings, map(str, planned.holds), planned.held_back)
 
 
-def tell_held(messages: "Iterable[str]", held_back: int) -> None:
+def tell_beside(warnings: "Iterable[str]", holds: "Iterable[str]", held_back: int) -> None:
     """The same, in words."""
-    for message in messages:
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    for message in holds:
         typer.echo(f"error: {message}", err=True)
     if held_back:
         what = "1 resource stays" if held_back == 1 else f"{held_back} resources stay"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from governed import FILES, Governed, key_of
+from redis import Redis
 from shell import Done, Shell
 from trees import manifest, tree
 
@@ -57,7 +58,7 @@ def test_it_says_what_a_plan_beside_the_stores_says(governed: Governed, away: Sh
     assert "more" in sent.stdout
     limited = (*arguments, "--target", "topic/acme/more")
     assert away.run("plan", *limited, *server(governed)) == here(governed, away, *limited)
-    edit(away, ACME, "partitions: 3", "partitions: 1")
+    (away.folder / "manifests/shops/initech.yaml").unlink()
     sent = away.run("plan", *arguments, *server(governed))
     assert sent == here(governed, away, *arguments)
     assert sent.returncode == 3
@@ -183,3 +184,12 @@ def test_more_than_a_request_may_have_is_told_before_it_is_sent(away: Shell) -> 
     tree(away.folder / "manifests", {f"shops/{number}.yaml": text for number in range(4)})
     done = away.run("plan", "--server", "http://127.0.0.1:1")
     assert "the manifests are 12.0 MiB, and a request has 10 MiB at most" in done.stderr
+
+
+def test_what_is_wrong_with_the_stores_is_told_to_who_sees_everything(governed: Governed, away: Shell) -> None:
+    with Redis.from_url(governed.settings.redis_url or "") as redis:
+        redis.flushdb()
+    sent = away.run("plan", *server(governed))
+    assert sent == here(governed, away)
+    assert sent.stderr.startswith("warning: ")
+    assert governed.plan("acme", {ACME: FILES[ACME]}).body["warnings"] == []

@@ -47,10 +47,13 @@ def test_every_role_that_may_plan_does_and_no_other(governed: Governed) -> None:
 
 
 def test_what_stops_a_change_is_told_and_let_through_on_request(governed: Governed) -> None:
-    assert governed.of("acme", "admin").post("/topics/orders/publish", {"payload": 1}).status == 403
-    fewer = {**governed.files, ACME: governed.files[ACME].replace("partitions: 2", "partitions: 1")}
-    [(what, obstacle)] = refused(governed.plan("system", fewer))
-    assert (what, obstacle) == ("update Topic acme/orders", "partitions_shrink")
+    fewer = {name: text for name, text in governed.files.items() if "initech" not in name}
+    stopped = [("delete Topic initech/offers", "tenant_active"), ("delete Tenant initech", "tenant_active")]
+    assert refused(governed.plan("system", fewer)) == stopped
+    many = {**governed.files, "shops/more.yaml": together(*(manifest("Topic", f"t-{n}") for n in range(20)))}
+    governed.apply(many)
+    assert len(refused(governed.plan("system", governed.files))) == 20
+    assert len(changes(governed.plan("system", governed.files, allowMassDelete=[20]))) == 20
     nothing = {"sources.yaml": governed.files["sources.yaml"]}
     assert problems(governed.plan("system", nothing)) == [
         "sources.yaml:4 spec.path: there is no folder platform beside sources.yaml",

@@ -1,12 +1,12 @@
 """What a tenant's principals see of a plan."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from declared import SOURCES, managed, observed, subscription, tenant, topic
 
 from mqops.model import Identity
 from reconciler.planning.change import Action
-from reconciler.planning.plan import Outside, plan
+from reconciler.planning.plan import Outside, Plan, plan
 from reconciler.planning.view import is_of, seen_by, unowned, without_digests
 
 ACME = (tenant(), topic("orders"), topic("news", public=True))
@@ -47,3 +47,9 @@ def test_a_tenant_is_its_own() -> None:
 def test_what_has_no_digests_stays_as_it_is() -> None:
     found = plan(ACME, observed(ACME[:1]), SOURCES)
     assert without_digests(found) == found
+
+
+def test_whatever_a_plan_has_is_thought_of() -> None:
+    """What is added to plans shows to tenants unless ``seen_by`` leaves it out."""
+    known = {"changes", "refused", "leftovers", "moved", "unclaimed", "others", "outside", "beside", "revision"}
+    assert {field.name for field in fields(Plan)} == known

@@ -90,6 +90,8 @@ class Planned:
     """``source`` and ``message`` of each that is suspended or pinned."""
     held_back: int
     """How many resources stay as they are applied for that reason, though declared otherwise."""
+    warnings: Sequence[str] = ()
+    """What else there is to know of the stores; nothing for tenants."""
     shown: Mapping[str, Any] = field(default_factory=dict)
     """``text``: lines, each with ``about`` and ``line``; or ``markdown``. As it was asked for."""
 

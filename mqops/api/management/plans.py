@@ -100,5 +100,10 @@ def _identity(path: str, word: str) -> Identity:
 
 
 def _written(planned: Planned) -> bytes:
-    answer = {"plan": planned.plan, "held": planned.held, "heldBack": planned.held_back}
+    answer = {
+        "plan": planned.plan,
+        "held": planned.held,
+        "heldBack": planned.held_back,
+        "warnings": planned.warnings,
+    }
     return msgspec.json.encode({**answer, **planned.shown})

@@ -261,7 +261,7 @@ def _of_management() -> dict[str, Schema]:
             description="The plan, as `mqops plan -o json` writes it.",
         ),
         "Planned": _object(
-            {"plan": _reference("Plan"), "held": _list(held), "heldBack": _NUMBER},
+            {"plan": _reference("Plan"), "held": _list(held), "heldBack": _NUMBER, "warnings": _list(_TEXT)},
             {"text": _list(_object({"about": _TEXT, "line": _TEXT})), "markdown": _TEXT},
             description="The plan, the sources that are suspended or pinned, and how many resources wait for that.",
         ),
