@@ -194,7 +194,7 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     return Planned(
         request,
         observed,
-        replace(found, drift=drift.since(found.drift, stores.database)),
+        found,
         database or broker,
         holds,
         held_back,
@@ -212,10 +212,11 @@ def plan_observed(
     taken: Mapping[str, SourceSpec] = NOTHING_TAKEN,
 ) -> tuple[Plan, int]:
     """What turns ``observed`` into what the request declares, and how many resources ``holds`` keep as they are. Raises
-    ``BrokerNotAvailable`` when Redis is away."""
+    ``BrokerNotAvailable`` when a store is away."""
     found, held_back = _plan(request, observed, taken, holds)
     costs = read_costs(stores, observed, found.changes)
-    return guard(found, observed, {**request.checked.sources, **taken}, costs, request.allowed), held_back
+    found = guard(found, observed, {**request.checked.sources, **taken}, costs, request.allowed)
+    return replace(found, drift=drift.since(found.drift, stores.database)), held_back
 
 
 def _plan(

@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 from declared import SOURCES, managed, observed, subscription, tenant, topic
 
 from mqops.model import Identity
-from reconciler.planning.change import Action
+from reconciler.planning.change import Action, FieldChange, Reason
+from reconciler.planning.drifted import Drifted
 from reconciler.planning.plan import Outside, Plan, plan
 from reconciler.planning.view import is_of, seen_by, unowned, without_digests
 
@@ -44,6 +45,17 @@ def test_a_tenant_is_its_own() -> None:
     assert not is_of("acme", Identity("Source", "", "acme"))
 
 
+def test_drift_shows_no_digests() -> None:
+    digest = "0123456789abcdef" * 4
+    found = (FieldChange("spec.keys[0].sha256", digest, None), FieldChange("row", f"keys.0: {digest}!", "as recorded"))
+    drift = Drifted(Identity("Credential", "acme", "x"), "uid", "platform", Reason.ROW_MALFORMED, found)
+    [shown] = without_digests(replace(plan(ACME, observed(ACME), SOURCES), drift=(drift,))).drift
+    assert shown.fields == (
+        FieldChange("spec.keys[0].sha256", "(digest)", None),
+        FieldChange("row", "keys.0: (digest)!", "as recorded"),
+    )
+
+
 def test_what_has_no_digests_stays_as_it_is() -> None:
     found = plan(ACME, observed(ACME[:1]), SOURCES)
     assert without_digests(found) == found
@@ -51,5 +63,16 @@ def test_what_has_no_digests_stays_as_it_is() -> None:
 
 def test_whatever_a_plan_has_is_thought_of() -> None:
     """What is added to plans shows to tenants unless ``seen_by`` leaves it out."""
-    known = {"changes", "refused", "leftovers", "moved", "unclaimed", "others", "outside", "beside", "revision"}
-    assert {field.name for field in fields(Plan)} == known
+    known = {
+        "changes",
+        "refused",
+        "leftovers",
+        "moved",
+        "unclaimed",
+        "others",
+        "outside",
+        "beside",
+        "drift",
+        "revision",
+    }
+    assert {field.name for field in fields(Plan)} == {*known, "revision"}
