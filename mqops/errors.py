@@ -11,8 +11,7 @@ MqopsError                    code, message, details, retry_after_seconds
 │   ├── TopicNotFound · QueueNotFound · SubscriptionNotFound
 ├── Conflict                  the state of the thing is in the way
 │   ├── Refused               nothing was done, to be safe: a guard, a policy, or what has moved on since it was planned
-│   ├── ManagedBySource       a Source declares it: details say where
-│   └── ChangeRefused         a guard is in the way: details say which
+│   └── ManagedBySource       a Source declares it: details say where
 ├── PreconditionFailed        the thing is not in the state any more that the caller knows
 ├── QuotaExceeded             a limit is reached; details name the limit and who holds it
 ├── PublishFailed             the broker refused this message; nothing is stored
@@ -82,7 +81,8 @@ class Conflict(MqopsError):
 
 
 class Refused(Conflict):
-    """Commands exit with 3 for it, so that a pipeline can tell a refusal from a failure."""
+    """Commands exit with 3 for it, so that a pipeline can tell a refusal from a failure. Of a change of one resource,
+    ``details.refused`` says what is in the way, and the way out."""
 
     code = "REFUSED"
 
@@ -93,10 +93,6 @@ class IdempotencyConflict(Conflict):
 
 class ManagedBySource(Conflict):
     code = "MANAGED_BY_SOURCE"
-
-
-class ChangeRefused(Conflict):
-    code = "CHANGE_REFUSED"
 
 
 class PreconditionFailed(MqopsError):

@@ -26,7 +26,7 @@ from reconciler.manifests.problem import Problem
 from reconciler.oversight import UNATTENDED, Oversight
 from reconciler.planning.change import Change
 from reconciler.planning.conditions import Pass, Undone
-from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
+from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, grown, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired, unreplaced
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
@@ -335,14 +335,22 @@ def _stamps(settings: Settings, stores: Stores) -> tuple[Instance | None, Instan
 
 
 def require_same(approved: Plan, found: Plan, holds: Sequence[Hold] = ()) -> None:
-    """Raises ``Refused`` when ``found`` would do something else than ``approved``; ``holds`` may be why."""
+    """Raises ``Refused`` when ``found`` would do something else than ``approved``, or lose more; ``holds`` may be why.
+    Messages come and go meanwhile: that something holds fewer of them is no reason."""
     if _deeds(found) != _deeds(approved):
         held = "".join(f"\n{hold}" for hold in holds)
         raise Refused(f"what is applied has changed since the plan was shown: plan again{held}")
+    for before, now in zip(approved.changes, found.changes, strict=True):
+        more = "" if now.cost is None else grown(before.cost, now.cost)
+        if more:
+            raise Refused(f"{now.identity} would take along more than the plan showed ({more}): plan again")
 
 
 def _deeds(found: Plan) -> tuple[object, ...]:
-    return found.changes, found.refused, found.leftovers
+    """What would be done and what would not; without how many messages are where."""
+    changes = tuple(replace(change, cost=None) for change in found.changes)
+    refused = tuple((refusal.change.action, refusal.change.identity, refusal.obstacle) for refusal in found.refused)
+    return changes, refused, found.leftovers
 
 
 def holds_of(request: Request, states: Mapping[str, SourceState]) -> tuple[Hold, ...]:

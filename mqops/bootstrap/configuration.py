@@ -9,7 +9,6 @@ from mqops.api.management.configuration import Granted, Planned, Proposal, Wish
 from mqops.bootstrap.control import open_stores
 from mqops.errors import (
     BrokerNotAvailable,
-    ChangeRefused,
     ConfigurationError,
     Conflict,
     InvalidManifests,
@@ -17,6 +16,7 @@ from mqops.errors import (
     ManagedBySource,
     NotFound,
     PreconditionFailed,
+    Refused,
 )
 from mqops.model import Identity
 from mqops.settings import Settings
@@ -150,7 +150,7 @@ def _require_done(wish: Wish, edited: Edited) -> None:
         # What was asked for comes first: the others are refused because of it.
         found = sorted(edited.plan.refused, key=lambda refusal: refusal.change.identity != wish.identity)
         refused = [_refusal_json(refusal, wish.identity) for refusal in found]
-        raise ChangeRefused(refused[0]["message"], refused=refused)
+        raise Refused(refused[0]["message"], refused=refused)
     failed = () if edited.report is None else edited.report.failed
     if failed:
         told = "; ".join(f"{failure.action} of {failure.identity}: {failure.message}" for failure in failed)

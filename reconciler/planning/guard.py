@@ -181,3 +181,14 @@ def _counted(messages: int) -> str:
 def _word(identity: Identity) -> str:
     """As options take it."""
     return "/".join(part for part in identity if part)
+
+
+def grown(approved: Cost | None, now: Cost) -> str:
+    """What would be lost by now beyond what was ``approved``; empty when it is no more than that."""
+    known = (0, 0) if approved is None else (approved.messages, approved.unfinished)
+    found = [
+        f"{number} {word}, not {then}"
+        for word, then, number in zip(("messages", "unfinished"), known, (now.messages, now.unfinished), strict=True)
+        if number > then
+    ]
+    return ", ".join(found)

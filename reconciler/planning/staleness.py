@@ -16,6 +16,7 @@ from reconciler.planning.dependents import dependents
 from reconciler.planning.document import CostDocument, PlanDocument
 from reconciler.planning.fields import leaves
 from reconciler.planning.fingerprint import fingerprints
+from reconciler.planning.guard import grown
 from reconciler.planning.plan import Plan
 from reconciler.planning.render import change_json
 from reconciler.planning.saved import (
@@ -139,7 +140,7 @@ def _changes_moved(plan: PlanDocument, found: Plan) -> Iterator[str]:
                     f"{identity} would become something else, by the settings or variables that manifests are read "
                     f"with: {_differences(dict(leaves('plan', before)), dict(leaves('plan', after)))}"
                 )
-            elif grown := _grown(entry["cost"], changes[identity].cost):
+            elif grown := _grown_since(entry["cost"], changes[identity].cost):
                 yield f"{identity} would take along more than it did: {grown}"
 
 
@@ -148,17 +149,8 @@ def _essence(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in plain(entry).items() if key not in ("file", "line", "cost")}
 
 
-def _grown(before: CostDocument | None, after: Cost | None) -> str:
-    """What a delete would take along by now beyond what was approved."""
-    if after is None:
-        return ""
-    known = (0, 0) if before is None else (before["messages"], before["unfinished"])
-    found = [
-        f"{now} {word}, not {then}"
-        for word, then, now in zip(("messages", "unfinished"), known, (after.messages, after.unfinished), strict=True)
-        if now > then
-    ]
-    return ", ".join(found)
+def _grown_since(before: CostDocument | None, after: Cost | None) -> str:
+    return "" if after is None else grown(None if before is None else Cost(**before), after)
 
 
 def _leftovers_moved(plan: PlanDocument, found: Plan) -> Iterator[str]:

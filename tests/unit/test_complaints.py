@@ -237,7 +237,7 @@ ANSWERS = {
         what_is_protected_is_skipped_and_the_rest_goes_on, guarding, "with_dependents", _everything_refused
     ),
     "apply ran though reality had moved since the plan": Answer(
-        an_approved_plan_is_not_made_when_another_would_be, pipeline, "_deeds", lambda found: ()
+        an_approved_plan_is_not_made_when_another_would_be, pipeline, "require_same", _nothing
     ),
     "the first run wiped what was there": Answer(
         a_first_run_leaves_alone_what_is_there, f"{__name__}", "CLAIMED", _API

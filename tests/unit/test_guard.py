@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 from declared import ROOT, SOURCES, dead_letters, observed, subscription, tenant, topic, uid_of
 
+from mqops.errors import Refused
 from mqops.model import PROTECT, Identity, SourceSpec
+from reconciler.pipeline import require_same
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.refusals import Obstacle
@@ -138,3 +140,22 @@ def test_what_is_protected_does_not_count_as_deleted() -> None:
     goes = tuple(topic(f"goes-{it}") for it in range(10))
     found = guarded(KEPT, (*KEPT, protected(topic("ledger")), *goes))
     assert told(found) == {"ledger": Obstacle.PROTECTED}
+
+
+def without_billing(messages: int, unfinished: int) -> Plan:
+    costs = {BILLING.identity: Cost(messages, unfinished, 2, 0)}
+    return guarded((*KEPT, ORDERS, LETTERS), ALL, costs, Allowances(data_loss=True))
+
+
+def test_what_was_approved_is_made_when_messages_went_meanwhile() -> None:
+    require_same(without_billing(9, 5), without_billing(9, 3))
+
+
+def test_what_would_lose_more_than_was_approved_is_not_made() -> None:
+    with pytest.raises(Refused, match=r"billing would take along more than the plan showed \(6 unfinished, not 5\)"):
+        require_same(without_billing(9, 5), without_billing(9, 6))
+
+
+def test_what_is_refused_with_another_number_is_the_same_refusal() -> None:
+    costs = [{BILLING.identity: Cost(9, number, 0, 0)} for number in (1, 2)]
+    require_same(*(guarded((*KEPT, ORDERS, LETTERS), ALL, cost) for cost in costs))

@@ -101,7 +101,7 @@ class Configuration(Protocol):
 
     def change(self, wish: Wish) -> Granted:
         """Carry out ``wish``. Blocks. Raises ``InvalidRequest`` with ``problems``, ``NotFound``, ``Conflict``,
-        ``ManagedBySource``, ``ChangeRefused``, ``PreconditionFailed`` and ``BrokerNotAvailable``."""
+        ``ManagedBySource``, ``Refused``, ``PreconditionFailed`` and ``BrokerNotAvailable``."""
 
     def plan(self, proposal: Proposal) -> Planned:
         """What ``proposal`` would do; nothing is changed. Blocks. Raises ``InvalidManifests`` with ``problems``,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from mqops.api.management.write import GUARD_SWITCHES
 from mqops.errors import (
     BrokerNotAvailable,
-    ChangeRefused,
     Conflict,
     ConsumerFailed,
     Forbidden,
@@ -41,7 +40,7 @@ _PUBLISH: Errors = (
     *(Conflict, IdempotencyConflict, QuotaExceeded, PublishFailed, BrokerNotAvailable, OutcomeUnknown),
 )
 _READ: Errors = (*_BODY, Conflict, ConsumerFailed, BrokerNotAvailable)
-_CHANGE: Errors = (Conflict, ManagedBySource, ChangeRefused, BrokerNotAvailable, OutcomeUnknown)
+_CHANGE: Errors = (Conflict, ManagedBySource, Refused, BrokerNotAvailable, OutcomeUnknown)
 _BY_KIND: Mapping[str, type[NotFound]] = {
     "Topic": TopicNotFound,
     "Queue": QueueNotFound,
