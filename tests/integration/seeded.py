@@ -37,8 +37,8 @@ class Sent:
     def path(self) -> str:
         return self.operation.path.replace("{name}", self.name)
 
-    def by(self, client: Client, query: str = "") -> Answer:
-        return client.send(self.operation.method, f"{self.path}{query}", self.body)
+    def by(self, client: Client, query: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+        return client.send(self.operation.method, f"{self.path}{query}", self.body, headers)
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,12 @@ def test_a_path_that_names_what_another_tenant_has_is_answered_like_one_that_nam
     names = {request.name, seeds.made(plural), *KNOWN.get(plural, ())}
     names |= {owner.get(f"{API}/{plural}/{name}").body["id"] for name in set(names)}
     queries = [f"?{name}=true" for name in operation.parameters if name in ("dryRun", "allowDataLoss", "unprotect")]
+    states = [{name: '"1.1.1"'} for name in operation.parameters if name in ("If-Match", "If-None-Match")]
+    asked = [*((query, None) for query in ("", *queries)), *(("", state) for state in states)]
     for name in sorted(names):
-        for query in ("", *queries):
-            there = Sent(operation, name, request.body).by(seeds.client(STRANGER), query)
-            nothing = Sent(operation, absent(name), request.body).by(seeds.client(STRANGER), query)
+        for query, state in asked:
+            there = Sent(operation, name, request.body).by(seeds.client(STRANGER), query, state)
+            nothing = Sent(operation, absent(name), request.body).by(seeds.client(STRANGER), query, state)
             assert there.status >= 400
             assert told(there, name) == told(nothing, name)
         assert owner.get(f"{API}/{plural}/{name}").status == 200

@@ -1,13 +1,15 @@
 """Where commands find the server and the credential."""
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
 
-from mqops.cli.remote import find_remote, split_tenant
+from mqops.cli.remote import Refused, find_remote, split_tenant
 from mqops.embedded.process import Started
 from mqops.embedded.running import Running
 from mqops.errors import ConfigurationError
@@ -66,3 +68,27 @@ def test_a_tenant_is_named_apart_or_in_front() -> None:
     assert split_tenant("acme/orders", "acme") == ("orders", "acme")
     with pytest.raises(ConfigurationError):
         split_tenant("acme/orders", "globex")
+
+
+def test_a_credential_follows_no_redirect() -> None:
+    asked: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever).start()
+        remote = find_remote(f"http://127.0.0.1:{server.server_port}", "key", None, {})
+        with pytest.raises(Refused, match="the server answered 302"):
+            remote.call("POST", "/x", {})
+        server.shutdown()
+    assert asked == ["/x"]
