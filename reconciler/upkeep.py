@@ -19,6 +19,7 @@ from reconciler.apply import DONE, Report
 from reconciler.journal import Line, journal
 from reconciler.manifests.check import Checked
 from reconciler.manifests.earlier import Earlier
+from reconciler.manifests.problem import printable
 from reconciler.measures import Measures
 from reconciler.oversight import Unattended
 from reconciler.pipeline import (
@@ -36,6 +37,7 @@ from reconciler.pipeline import (
     with_commit,
 )
 from reconciler.planning.change import Action, Change
+from reconciler.planning.drift_shown import what
 from reconciler.planning.plan import Plan, hold_back
 from reconciler.planning.refusals import Obstacle
 from reconciler.planning.render import named, unclaimed_note
@@ -163,6 +165,7 @@ class Upkeep:
         self._see_suspended(planned.plan)
         done, held = self._select(planned)
         self._tell_held(held)
+        self._tell_left(planned.plan)
         self._tell_refused(planned.plan)
         # Before anything is put right: should that not come to its end, it is known what is not as declared.
         note_pass(planned, stores, reported=held)
@@ -253,6 +256,15 @@ class Upkeep:
             self._tell("held", f"drift in {len(held)} resources", *lines)
         elif self._told.pop("held", None) is not None:
             self.say("no drift any more")
+
+    def _tell_left(self, found: Plan) -> None:
+        """What was changed outside, and nobody but a person can put right."""
+        left = [one for one in found.drift if one.message]
+        if left:
+            lines = [f"not repaired: {one.identity}: {what(one)}: {one.message}" for one in left]
+            self._tell("left", *map(printable, lines))
+        elif self._told.pop("left", None) is not None:
+            self.say("nothing is left that has to be put right by hand")
 
     def _tell_refused(self, found: Plan) -> None:
         if found.refused:

@@ -49,7 +49,7 @@ WHERE kind = 'Credential' AND tenant <> %(tenant)s
 
 -- name: edited
 -- Rows that are not as the history recorded them last, with what it recorded; nothing of those it does not know. Of
--- some alone, when they are given.
+-- some alone, when they are given. The hash spares asking the history of each.
 SELECT r.uid::text, c.kind, c.tenant, c.name, c.after::text, c.implied_by::text, e.edited_by, e.edited_at
 FROM mq_resources r
 LEFT JOIN LATERAL (
@@ -57,6 +57,9 @@ LEFT JOIN LATERAL (
     ORDER BY c.revision DESC, c.sequence DESC LIMIT 1) AS c ON true
 LEFT JOIN mq_row_edits e ON e.uid = r.uid
 WHERE (%(uids)s::uuid[] IS NULL OR r.uid = ANY(%(uids)s::uuid[]))
+  AND r.recorded_hash IS DISTINCT FROM hash_record_extended(
+          ROW(r.uid, r.kind, r.tenant, r.name, r.generation, r.managed_by, r.implied_by, r.spec, r.labels,
+              r.annotations), 0)
   AND (c.after IS NULL
        OR (r.kind, r.tenant, r.name, r.generation, r.managed_by, r.implied_by, r.spec, r.labels, r.annotations)
           IS DISTINCT FROM
@@ -100,9 +103,11 @@ UPDATE mq_instance SET revision = revision + 1 RETURNING revision
 -- Rows that are new, and rows that changed. One that exists keeps its created_at. Names may trade places: they have to
 -- be unique when the transaction ends.
 INSERT INTO mq_resources (uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by,
-                          file, line, renamed_from, revision)
+                          file, line, renamed_from, revision, recorded_hash)
 SELECT uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, file, line,
-       renamed_from, %(revision)s
+       renamed_from, %(revision)s,
+       hash_record_extended(
+           ROW(uid, kind, tenant, name, generation, managed_by, implied_by, spec, labels, annotations), 0)
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (uid uuid, kind text, tenant text, name text, labels jsonb,
        annotations jsonb, spec jsonb, generation bigint, managed_by text, implied_by uuid, file text, line integer,
        renamed_from text)
@@ -110,7 +115,8 @@ ON CONFLICT (uid) DO UPDATE
 SET kind = excluded.kind, tenant = excluded.tenant, name = excluded.name, renamed_from = excluded.renamed_from,
     labels = excluded.labels, annotations = excluded.annotations, spec = excluded.spec,
     generation = excluded.generation, managed_by = excluded.managed_by, implied_by = excluded.implied_by,
-    file = excluded.file, line = excluded.line, revision = excluded.revision, updated_at = now()
+    file = excluded.file, line = excluded.line, revision = excluded.revision, recorded_hash = excluded.recorded_hash,
+    updated_at = now()
 
 -- name: delete
 DELETE FROM mq_resources WHERE uid = ANY(%(uids)s::uuid[])
