@@ -71,7 +71,8 @@ WHERE (%(uids)s::uuid[] IS NULL OR r.uid = ANY(%(uids)s::uuid[]))
 -- a delete was removed by hand, unless another has taken its place. Of one tenant alone, when it is given.
 SELECT c.uid::text, c.kind, c.tenant, c.name, c.after::text, c.implied_by::text, e.edited_by, e.edited_at
 FROM (SELECT DISTINCT uid FROM mq_changes AS every
-      WHERE NOT EXISTS (SELECT FROM mq_resources r WHERE r.uid = every.uid)) AS gone
+      WHERE NOT EXISTS (SELECT FROM mq_resources r WHERE r.uid = every.uid)
+        AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s OR (kind = 'Tenant' AND name = %(tenant)s))) AS gone
 CROSS JOIN LATERAL (
     SELECT * FROM mq_changes c WHERE c.uid = gone.uid AND c.error IS NULL
     ORDER BY c.revision DESC, c.sequence DESC LIMIT 1) AS c

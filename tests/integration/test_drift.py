@@ -4,7 +4,7 @@ message skipped or handed out twice."""
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
@@ -15,17 +15,20 @@ from declared import topic as a_topic
 from stores import Opened, applied, opened, planned, uid
 
 from mqops.keys import bucket_of
+from mqops.model import PROTECT
 from mqops.settings import Settings
 from mqops.streams import Lane, Stored
 from reconciler.drifting import look
 from reconciler.planning.change import Action, FieldChange, Reason
 from reconciler.planning.drift import find_drift
 from reconciler.planning.drifted import Drifted, drifted
+from reconciler.planning.guard import NOTHING_ALLOWED, guard
 from reconciler.planning.plan import KEPT
+from reconciler.planning.refusals import Obstacle
 from reconciler.planning.scope import EVERYTHING
 from reconciler.state import API, Resource
 from reconciler.stores import drift
-from reconciler.stores.observe import observe
+from reconciler.stores.observe import observe, observe_tenant
 
 TENANT = a_tenant()
 ORDERS = a_topic("orders", partitions=2)
@@ -174,8 +177,18 @@ def test_an_edited_row_that_is_declared_anew_is_overwritten_and_told_all_the_sam
 
 def test_a_protection_that_was_taken_away_by_hand_still_protects(there: Applied) -> None:
     """What guards look at is what was applied."""
-    there.sql("UPDATE mq_resources SET managed_by = 'nobody' WHERE name = 'orders'")
-    assert observe(there.stores).applied[ORDERS.identity].resource.managed_by == "platform"
+    protected = replace(ORDERS, annotations={PROTECT: "true"})
+    applied(there.stores, (TENANT, HOOK, protected, LETTERS, BILLING))
+    there.sql("UPDATE mq_resources SET annotations = '{}' WHERE name = 'orders'")
+    found = planned(there.stores, (TENANT, HOOK))
+    left = guard(found, observe(there.stores), SOURCES, {}, NOTHING_ALLOWED)
+    assert Obstacle.PROTECTED in {refusal.obstacle for refusal in left.refused}
+
+
+def test_what_a_source_has_is_not_the_apis_because_a_row_says_so(there: Applied) -> None:
+    there.sql("UPDATE mq_resources SET managed_by = 'api' WHERE name = 'orders'")
+    row = observe_tenant(there.stores, "acme").applied[ORDERS.identity]
+    assert row.resource.managed_by == "platform"
 
 
 @pytest.mark.parametrize(

@@ -204,3 +204,27 @@ def test_publishing_and_pulling_is_never_drift(there: Shell) -> None:
             one.result()
     with open_stores(current_settings()) as stores:
         assert int(stores.redis.hget(Keyspace().meta(lane.bucket, lane.subscription), "done") or 0) > 0
+
+
+def test_groups_moved_under_traffic_skip_nothing_and_hand_nothing_out_twice(there: Shell) -> None:
+    lane, redis_url = lane_of_jobs(), current_settings().redis_url
+    assert redis_url is not None
+    stream = Keyspace().stream(lane.bucket, lane.topic, 0)
+    sent = [str(number).encode() for number in range(60)]
+    got: list[bytes] = []
+    with watching() as said, open_stores(current_settings()) as stores:
+        for start in range(0, len(sent), 10):
+            traffic.publish(redis_url, lane, 1, sent[start : start + 10])
+            got += traffic.take(redis_url, lane, 4)
+            ids = [entry for entry, _ in stores.redis.xrange(stream)]
+            stores.redis.xgroup_setid(stream, lane.subscription, ids[(start * 7) % len(ids)])
+            got += traffic.take(redis_url, lane, 3)
+        assert set(got) != set(sent)
+
+        def has_come() -> bool:
+            got.extend(traffic.take(redis_url, lane, 10))
+            return len(got) >= len(sent)
+
+        eventually(has_come)
+    assert got == sent
+    assert told(said, "repaired Subscription acme/jobs: group moved")
