@@ -268,7 +268,7 @@ def note_pass(planned: Planned, stores: Stores, report: Report | None = None, re
     found = Pass(
         planned.observed,
         planned.plan,
-        checked.sources,
+        {*NO_SOURCES, *checked.sources},  # nobody else watches over what no source has
         planned.holds,
         frozenset(change.identity for change in reported),
         is_whole=planned.request.scope.is_whole,

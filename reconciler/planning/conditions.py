@@ -11,9 +11,7 @@ from mqops.model import Identity
 from mqops.status import Reason, Status
 from reconciler.planning.beside import suspended_text
 from reconciler.planning.change import Action, Change, FieldChange
-from reconciler.planning.drift import drift_of
 from reconciler.planning.holds import Hold, Suspension
-from reconciler.planning.placement import placement_of
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
 from reconciler.state import Observed
@@ -76,6 +74,7 @@ def findings(found: Pass) -> dict[str, Finding]:
     """By uid, what there is to say of everything that is not simply as applied."""
     said = dict(_held(found))
     said.update(_suspended(found))
+    said.update(_drifted(found, said))
     for change in found.plan.changes:
         finding, uid = _of_change(change, found), _uid(change)
         if finding is not None and uid is not None:
@@ -139,23 +138,14 @@ def _covered(found: Pass) -> set[str]:
 
 
 def _held(found: Pass) -> Iterator[tuple[str, Finding]]:
-    """What stays as it is applied. Drift of what is pinned is in the plan, of what is suspended it is not."""
+    """What stays as it is applied."""
     holds = {hold.source: hold for hold in found.holds}
     if not holds or not found.is_whole:
         return
-    placement = placement_of(found.observed, ())
     for row in found.observed.applied.values():
         hold = holds.get(row.resource.managed_by)
-        if hold is None:
-            continue
-        if not isinstance(hold, Suspension):
-            yield row.uid, Finding(Reason.PINNED, hold.kept)
-            continue
-        drift = drift_of(row, found.observed, placement)
-        if drift is None:
-            yield row.uid, Finding(Reason.SUSPENDED, hold.kept)
-        else:
-            yield row.uid, Finding(Reason.DRIFTED, f"{_told(drift.reason, drift.fields)}; {hold.kept}")
+        if hold is not None:
+            yield row.uid, Finding(Reason.SUSPENDED if isinstance(hold, Suspension) else Reason.PINNED, hold.kept)
 
 
 def _suspended(found: Pass) -> Iterator[tuple[str, Finding]]:
@@ -166,6 +156,18 @@ def _suspended(found: Pass) -> Iterator[tuple[str, Finding]]:
         suspended = found.observed.suspended.get(row.uid)
         if suspended is not None and row.resource.managed_by in found.sources:
             yield row.uid, Finding(Reason.SUSPENDED, suspended_text(suspended))
+
+
+def _drifted(found: Pass, held: Mapping[str, Finding]) -> Iterator[tuple[str, Finding]]:
+    """What was changed outside: by rows, too, and what no repair puts right."""
+    changing = {change.identity for change in found.plan.changes}
+    for one in found.plan.drift:
+        if one.identity in found.done and not one.message:
+            continue
+        because = f"; {held[one.uid].message}" if one.uid in held else ""
+        is_left = found.undone is not None or one.identity in found.reported or one.identity not in changing
+        message = f"{one.message or _told(one.reason, one.fields)}{because}"
+        yield one.uid, Finding(Reason.DRIFTED, message, is_awaited=not is_left and not one.message)
 
 
 def _of_change(change: Change, found: Pass) -> Finding | None:

@@ -11,9 +11,12 @@ import psycopg
 import pytest
 from redis import Redis
 from shell import MANIFEST, Shell, command
+from stores import TESTER
 
 from mqops.bootstrap.control import current_settings, open_stores
 from mqops.keys import Keyspace, bucket_of
+from mqops.model import Identity
+from reconciler.edit import Edit, edit
 from reconciler.pipeline import Request, check_manifests, note_pass, plan_manifests
 from reconciler.stores.observe import observe
 from reconciler.upkeep import Upkeep, Verdict
@@ -216,3 +219,31 @@ def test_waiting_ends_once_it_is_ready_or_time_is_up(shell: Shell, redis_client:
     repairing.start()
     assert shell.succeed("wait", "topic", "acme/orders", "--timeout", "30s") == "Topic acme/orders is ready.\n"
     repairing.join()
+
+
+def test_a_row_that_somebody_edits_is_drift_until_it_is_put_back(
+    shell: Shell, database_url: str, upkeep: Upkeep
+) -> None:
+    unhealed(shell)
+    upkeep.look()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE mq_resources SET labels = '{\"by\": \"hand\"}' WHERE name = 'orders'")
+    assert upkeep.look() is Verdict.STUCK
+    assert said(shell, "topic", "acme/orders") == ("False", "False", "True", "Drifted")
+    shell.succeed("apply", "--auto-approve")
+    assert said(shell, "topic", "acme/orders") == AS_APPLIED
+
+
+def test_what_no_source_has_is_watched_over_too(shell: Shell, redis_client: Redis, upkeep: Upkeep) -> None:
+    shell.succeed("apply", "--auto-approve")
+    settings = current_settings()
+    body = {"labels": {}, "annotations": {}, "spec": {}}
+    with open_stores(settings) as stores:
+        edit(Edit(Identity("Topic", "acme", "made"), body, lambda _: None), settings, stores, TESTER)
+    destroy_stream(redis_client, name="made")
+    request = Request(check_manifests(Path("manifests"), settings), settings)
+    with open_stores(settings) as stores:
+        note_pass(plan_manifests(request, stores), stores)
+    assert said(shell, "topic", "acme/made") == ("False", "True", "False", "Drifted")
+    upkeep.look()
+    assert said(shell, "topic", "acme/made") == AS_APPLIED
