@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from api_platform import Platform
+from checkouts import commit, git
 from databases import created
 from governed import FILES, Governed, governing
 from installation import Installation
@@ -81,3 +82,11 @@ def without_globex(
         )
         with governing(files, settings) as found:
             yield found
+
+
+@pytest.fixture
+def checkout(shell: Shell) -> Shell:
+    """The manifests, committed."""
+    git(shell, "init", "-q", "-b", "main")
+    commit(shell)
+    return shell
