@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import json
 import re
 import socket
@@ -34,7 +35,8 @@ KEY, DEVELOPMENT = "key-of-acme", "mqk_development"
 HOST = "127.0.0.2"
 
 LATER = {"METRICS_ENABLED", "INTERNAL_SERVICE_TOKEN"}
-"""Of the owner's variables those that have no effect yet: there are no metrics to turn off, and no internal API."""
+"""Of the owner's variables those that have no effect yet: the data plane has no figures to turn off, nor an internal
+API to guard."""
 
 OWNERS = {
     *("PORT", "DATABASE_URL", "REDIS_URL", "REDIS_KEY_PREFIX", "INTERNAL_SERVICE_TOKEN", "MAX_MESSAGE_SIZE"),
@@ -401,6 +403,30 @@ def health_check_interval(world: World) -> None:
         eventually(lambda: database.execute(count).fetchone() == (1,), "the repair", 15)
 
 
+def log_format(world: World) -> None:
+    manifest = world.desk.folder / "manifests/all.yaml"
+    more = "---\napiVersion: mqops/v1\nkind: Topic\nmetadata: {tenant: acme, name: logged}\n"
+    manifest.write_text(manifest.read_text() + more)
+    done = world.desk.run("apply", "--auto-approve", MQOPS_LOG_FORMAT="json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["resource"] for line in lines if line["msg"] == "change"] == ["Topic acme/logged"]
+
+
+def metrics_port(world: World) -> None:
+    port = free_port(HOST)
+    desk = Desk(world.desk.folder, {**world.desk.stores, "MQOPS_RECONCILER_METRICS_PORT": str(port)})
+
+    def figures() -> str:
+        with contextlib.suppress(OSError), contextlib.closing(http.client.HTTPConnection(HOST, port, 5)) as connection:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        return ""
+
+    with desk.running("reconcile", "--watch", "manifests"):
+        eventually(lambda: "mq_reconciler_passes_total{" in figures(), "the figures", 15)
+
+
 def service(name: str) -> Check:
     def check(world: World) -> None:
         folder = world.desk.folder / f"services-{name}"
@@ -450,6 +476,8 @@ EFFECTS: dict[str, Callable[..., None]] = {
     "MESSAGE_BATCH_SIZE": message_batch_size,
     "HEALTH_CHECK_INTERVAL": health_check_interval,
     "SERVICE_DISCOVERY_MODE": discovery,
+    "MQOPS_LOG_FORMAT": log_format,
+    "MQOPS_RECONCILER_METRICS_PORT": metrics_port,
     "AUTH_SERVICE_URL": service("AUTH_SERVICE_URL"),
     "USER_SERVICE_URL": service("USER_SERVICE_URL"),
     "NOTIFICATION_SERVICE_URL": service("NOTIFICATION_SERVICE_URL"),
@@ -474,6 +502,7 @@ def test_every_variable_that_is_read_has_a_row_and_every_setting_a_variable() ->
         "SERVICE_DISCOVERY_MODE": "static",
         "MQOPS_PRIVATE_TARGETS": "*=*",
         "MQOPS_DRAIN_TIMEOUT": "1s",
+        "MQOPS_LOG_FORMAT": "json",
         "CONSUMER_TIMEOUT": "100",
         "PROCESSING_TIMEOUT_MS": "10",
     }
