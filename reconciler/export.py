@@ -16,12 +16,12 @@ from reconciler.manifests.single import declared_again
 from reconciler.manifests.write import documents, manifest_text
 from reconciler.pipeline import require_same_installation
 from reconciler.planning.recovered import recovered
-from reconciler.state import NO_SOURCES, Observed, Resource
+from reconciler.state import NO_SOURCES, REBUILT, Observed, Resource
 from reconciler.stores import Stores
 from reconciler.stores.observe import observe
 
 _ONLY_ON_REDIS = (
-    "Only Redis holds this, and does not tell all of it: labels, handler, filter, retry delays,\n"
+    "Only Redis still knew this, and does not tell all of it: labels, handler, filter, retry delays,\n"
     "producers and whatever else is not written here stand at their defaults. Complete it."
 )
 
@@ -138,7 +138,8 @@ def _written(
         identity = resource.identity
         if identity not in readable:
             raise ConfigurationError(f"{identity} was applied by another version of mqops: export it with that one")
-        comment = "" if identity in observed.applied or identity.kind == "Tenant" else _ONLY_ON_REDIS
+        is_known = identity in observed.applied and resource.managed_by != REBUILT
+        comment = "" if is_known or identity.kind == "Tenant" else _ONLY_ON_REDIS
         yield Exported(identity, manifest_text(resource, letters, settings, comment))
 
 

@@ -198,6 +198,7 @@ def test_what_nothing_declares_is_reported_and_stays_until_somebody_says_otherwi
     assert note + "Subscription acme/counts, Topic acme/clicks." in shown
     assert shown.endswith("No changes. What is applied matches the manifests.\n")
     assert take(redis_url, lane(database_url, "Topic acme/clicks", "acme/counts"), 9) == [b"1"]
+    assert applied.succeed("export", "--kind", "subscription").startswith("# Only Redis still knew this, ")
     gone = applied.succeed("apply", "--take-over", "rebuilt", "--auto-approve")
     assert "3 deleted" in gone
 
@@ -207,7 +208,7 @@ def test_what_only_redis_holds_is_exported_and_adopted_without_a_difference(appl
     applied.succeed("migrate")
     assert "6 resources in 6 files" in applied.succeed("export", "found")
     text = (applied.folder / "found/acme/subscriptions.yaml").read_text()
-    assert text.startswith("# Only Redis holds this, and does not tell all of it")
+    assert text.startswith("# Only Redis still knew this, and does not tell all of it")
     shown = json.loads(applied.succeed("plan", "found", "-o", "json"))
     by_action: dict[str, list[str]] = {}
     for it in shown["resource_changes"]:

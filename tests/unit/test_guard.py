@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from declared import ROOT, SOURCES, dead_letters, observed, subscription, tenant, topic, uid_of
+from declared import ROOT, SOURCES, dead_letters, managed, observed, renamed, subscription, tenant, topic, uid_of
 
 from mqops.errors import Refused
 from mqops.model import PROTECT, Identity, SourceSpec
 from reconciler.pipeline import require_same
+from reconciler.planning.change import Action, FieldChange
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.refusals import Obstacle
-from reconciler.state import Cost, Resource
+from reconciler.state import API, REBUILT, Cost, Resource
 
 ORDERS = topic("orders")
 LETTERS = dead_letters("orders.deadletter")
@@ -53,6 +54,36 @@ def test_protection_outlives_the_block_that_declared_it_and_the_rest_goes_on() -
     found = guarded(KEPT, (*KEPT, protected(topic("ledger")), topic("old")))
     assert (told(found), deleted(found)) == ({"ledger": Obstacle.PROTECTED}, ["old"])
     assert found.refused[0].message.endswith("pass --unprotect Topic/acme/ledger")
+
+
+def test_what_was_made_over_the_api_is_adopted_only_when_that_is_allowed() -> None:
+    theirs = managed(topic("theirs"), API)
+    found = guarded((*KEPT, topic("theirs")), (*KEPT, theirs))
+    assert (told(found), found.changes) == ({"theirs": Obstacle.MADE_OVER_API}, ())
+    allowed = guarded((*KEPT, topic("theirs")), (*KEPT, theirs), allowed=Allowances(adopt=True))
+    (change,) = allowed.changes
+    assert (change.action, change.uid, change.fields) == (
+        Action.ADOPT,
+        uid_of(theirs.identity),
+        (FieldChange("managedBy", API, ROOT),),
+    )
+    assert allowed.others == found.others == 0
+
+
+def test_taking_it_away_by_a_rename_or_a_replace_needs_the_same() -> None:
+    theirs = managed(topic("theirs", partitions=2), API)
+    for wanted in (renamed(topic("ours", partitions=2), "theirs"), topic("theirs")):
+        found = guarded((*KEPT, wanted), (*KEPT, theirs))
+        assert set(told(found).values()) == {Obstacle.MADE_OVER_API}
+        assert found.changes == ()
+
+
+def test_what_a_rebuild_found_is_adopted_without_a_word() -> None:
+    theirs = managed(topic("theirs"), REBUILT)
+    found = guarded((*KEPT, topic("theirs")), (*KEPT, theirs, managed(topic("more"), REBUILT)))
+    assert found.refused == ()
+    assert [(change.action, change.identity.name) for change in found.changes] == [(Action.ADOPT, "theirs")]
+    assert [identity.name for identity in found.unclaimed] == ["more"]
 
 
 def test_the_option_that_the_refusal_tells_goes_through() -> None:
