@@ -20,7 +20,7 @@ from reconciler.manifests.rules import RULES, Declarations
 from reconciler.manifests.single import claimed
 from reconciler.manifests.source import ManifestFile, given
 from reconciler.manifests.validate import Declared
-from reconciler.state import Resource
+from reconciler.state import Resource, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,11 @@ def check_part(files: Mapping[str, bytes], part: Part, settings: Settings) -> Ch
         tree = given(files)
         contents = read_contents(tree, settings.manifest_variables)
         authority = authority_alone(part.source, part.spec)
+        waiting = _waiting(contents, part)
         problems = [*tree.problems, *contents.problems, *_outside(authority, tree.files)]
-        problems += located(_findings(contents, part, authority))
-        resources = () if problems else _desired(contents.declared, part, settings)
+        problems += located(_findings(contents, part, authority, waiting))
+        ready = [one for one in contents.declared if one.identity not in waiting]
+        resources = () if problems else _desired(ready, part, settings)
     digests = {name: Digest(part.source, found) for name, found in contents.hashes.items()}
     return Checked(
         resources=resources,
@@ -58,7 +60,24 @@ def check_part(files: Mapping[str, bytes], part: Part, settings: Settings) -> Ch
         files=len(tree.files),
         digests=digests,
         contents=contents_of(digests, authority.sources),
+        waiting=tuple(
+            Waiting(one.identity, one.origin, waiting[one.identity])
+            for one in contents.declared
+            if one.identity in waiting
+        ),
     )
+
+
+def _beside(declared: Collection[Declared], part: Part) -> list[Declared]:
+    """What is beside, but for what these manifests declare themselves."""
+    own = {one.identity for one in declared}
+    return [one for one in part.beside if one.identity not in own]
+
+
+def _waiting(contents: Contents, part: Part) -> Mapping[Identity, str]:
+    """Subscriptions on topics of tenants that are declared elsewhere and are not there yet, and what each waits for."""
+    others = _beside(contents.declared, part)
+    return Declarations(contents.declared, contents.rejected, contents.broken, contents.is_complete, others).waiting
 
 
 def _outside(authority: Authority, files: Collection[ManifestFile]) -> Iterator[Problem]:
@@ -69,8 +88,8 @@ def _outside(authority: Authority, files: Collection[ManifestFile]) -> Iterator[
             yield Problem(file.name, 0, 0, "", message, Rule.SOURCE)
 
 
-def _findings(contents: Contents, part: Part, authority: Authority) -> Iterator[Finding]:
-    own = {id(one.document) for one in contents.declared}
+def _findings(contents: Contents, part: Part, authority: Authority, waiting: Collection[Identity]) -> Iterator[Finding]:
+    own = {id(one.document): one.identity in waiting for one in contents.declared}
     for one in contents.declared:
         if one.identity.kind == "Source":
             message = f"Sources are declared in {SOURCES_FILE}, which is no part of a Source: leave it out"
@@ -80,11 +99,13 @@ def _findings(contents: Contents, part: Part, authority: Authority) -> Iterator[
         yield from sources.unauthorized(authority, contents.declared)
     else:
         yield from _of_others(contents.declared, part.tenant)
-    declared = {one.identity for one in contents.declared}
-    others = [one for one in part.beside if one.identity not in declared]
-    declarations = Declarations([*others, *contents.declared], contents.rejected, contents.broken, contents.is_complete)
+    every = [*_beside(contents.declared, part), *contents.declared]
+    declarations = Declarations(every, contents.rejected, contents.broken, contents.is_complete)
     for rule in RULES:
-        yield from (finding for finding in rule(declarations) if id(finding.document) in own)
+        for finding in rule(declarations):
+            is_waiting = own.get(id(finding.document))
+            if is_waiting is False or (is_waiting and finding.path != ("spec", "topic")):
+                yield finding
 
 
 def _of_others(declared: Collection[Declared], tenant: str) -> Iterator[Finding]:
@@ -101,10 +122,8 @@ def _of_others(declared: Collection[Declared], tenant: str) -> Iterator[Finding]
 
 def _desired(declared: Collection[Declared], part: Part, settings: Settings) -> tuple[Resource, ...]:
     own = {id(one.document) for one in declared}
-    identities = {one.identity for one in declared}
-    others = [one for one in part.beside if one.identity not in identities]
 
     def owner(one: Declared) -> str:
         return part.source if id(one.document) in own else part.owners[one.identity]
 
-    return desired([*others, *declared], owner, settings)
+    return desired([*_beside(declared, part), *declared], owner, settings)

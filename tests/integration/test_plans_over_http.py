@@ -333,6 +333,17 @@ def test_a_plan_is_put_into_words_as_the_command_line_puts_it(governed: Governed
     assert "text" not in answer.body
 
 
+def test_a_subscription_waits_for_a_topic_that_others_have_not_declared_yet(governed: Governed) -> None:
+    more = governed.files[ACME] + "---\n" + manifest("Subscription", "x", "{topic: globex/offers}")
+    answer = governed.plan("acme", {ACME: more})
+    assert changes(answer) == []
+    [waiting] = answer.body["plan"]["waiting"]
+    assert (waiting["name"], waiting["file"], waiting["line"]) == ("x", ACME, 41)
+    assert waiting["message"] == "there is no topic globex/offers that acme may read yet"
+    own = governed.files[ACME] + "---\n" + manifest("Subscription", "x", "{topic: ordrs}")
+    assert problems(governed.plan("acme", {ACME: own})) == [f"{ACME}:44 spec.topic: acme has no Topic ordrs"]
+
+
 # Beside the traffic
 
 

@@ -138,7 +138,7 @@ def test_a_body_that_names_what_another_tenant_has_is_answered_like_one_that_nam
         there = json.loads(json.dumps({**body, **extra}).replace('"own"', f'"{own}"'))
         nothing = json.loads(json.dumps(there).replace(name, absent(name)))
         answers = [Sent(operation, f"of-{own}", asked).by(client) for asked in (there, nothing)]
-        assert answers[0].status >= 400
+        assert answers[0].status >= 400 or (key.endswith("/plans") and answers[0].body["plan"]["waiting"])
         assert told(answers[0], name) == told(answers[1], name)
 
 

@@ -73,6 +73,7 @@ def test_whatever_a_plan_has_is_thought_of() -> None:
         "outside",
         "beside",
         "drift",
+        "waiting",
         "revision",
     }
     assert {field.name for field in fields(Plan)} == {*known, "revision"}
