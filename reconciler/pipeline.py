@@ -5,7 +5,7 @@ be done, and doing it. The command line, the watch loop and `mqops up` all come 
 import getpass
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepair
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.planning.waiting import as_applied
-from reconciler.provenance import read_commit, read_trees
+from reconciler.provenance import follows_on, read_commit, read_trees
 from reconciler.state import NO_SOURCES, Applied, Commit, Content, Observed
 from reconciler.stores import Stores, conditions, drift, instance, lock, migrate, sources, translated
 from reconciler.stores.cost import read_costs
@@ -143,7 +143,7 @@ def with_commit(checked: Checked, commit: Commit | None, directory: Path) -> Che
     """``checked`` as of ``commit``, which was asked for before it was read from ``directory``."""
     trees = read_trees(directory, commit, {name: spec.path for name, spec in checked.sources.items()})
     contents = {name: replace(content, tree=trees.get(name, "")) for name, content in checked.contents.items()}
-    return replace(checked, commit=commit, contents=contents)
+    return replace(checked, commit=commit, contents=contents, directory=None if commit is None else directory)
 
 
 def check_given(path: Path, data: bytes, settings: Settings, lookup: Lookup | None = None) -> Checked:
@@ -198,10 +198,29 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
         database or broker,
         holds,
         held_back,
-        warnings=() if warning is None else (warning,),
+        warnings=(*(() if warning is None else (warning,)), *_strangers(checked, states)),
         is_recovering=is_recovering,
         renewed=_renewed(request, states, holds),
     )
+
+
+def _strangers(checked: Checked, states: Mapping[str, SourceState]) -> Iterator[str]:
+    """Sources that were last reconciled from what these manifests do not follow on. Asked only where that is another
+    commit."""
+    if checked.commit is None or checked.directory is None:
+        return
+    follows: dict[str, bool] = {checked.commit.id: True}
+    for name in checked.sources:
+        last = states[name].commit if name in states else None
+        if last is None:
+            continue
+        if last.id not in follows:
+            follows[last.id] = follows_on(checked.directory, last)
+        if not follows[last.id]:
+            yield (
+                f"source {name!r} was last reconciled from {last.short}, which this checkout does not follow on: it is "
+                "older, or somebody else applies another"
+            )
 
 
 def plan_observed(

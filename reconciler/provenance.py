@@ -44,6 +44,14 @@ def read_trees(directory: Path, commit: Commit | None, folders: Mapping[str, str
     return {key: words[0] for key, words in found if words[-1] == "tree"}
 
 
+def follows_on(directory: Path, commit: Commit) -> bool:
+    """Whether what is checked out at ``directory`` is ``commit``, or came after it. Of a clone without its history, and
+    where git does not tell, it is taken to."""
+    if _ask(directory, "rev-parse", "--is-shallow-repository") != "false\n":
+        return True
+    return _ask(directory, "merge-base", "--is-ancestor", commit.id, "HEAD") is not None
+
+
 def _ask(directory: Path, *question: str, given: str = "") -> str | None:
     """What git answers; ``None`` when it does not."""
     git = shutil.which("git")

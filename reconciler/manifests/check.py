@@ -41,6 +41,8 @@ class Checked:
     contents: Mapping[str, Content] = field(default_factory=dict)
     """Of each source. Whoever asks git fills in their trees, and the commit: see ``provenance``."""
     commit: Commit | None = None
+    directory: Path | None = None
+    """The checkout that the commit was read from; ``None`` with it."""
     waiting: tuple[Waiting, ...] = ()
     """Subscriptions that are not among the resources: what they read is not there yet."""
     relies_on_others: bool = False

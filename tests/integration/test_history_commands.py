@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,32 @@ def test_without_git_there_is_a_history_without_commits(
     checkout.succeed("apply", "--auto-approve")
     (only,) = json.loads(checkout.succeed("history", "-o", "json"))["revisions"]
     assert (only["revision"], only["commit"]) == (1, None)
+
+
+def test_manifests_that_do_not_follow_on_what_was_applied_last_are_warned_of(checkout: Shell, tmp_path: Path) -> None:
+    first = git(checkout, "rev-parse", "HEAD")
+    checkout.succeed("apply", "--auto-approve")
+    commit(checkout, OTHER)
+    assert checkout.run("plan").stderr == ""
+    checkout.succeed("apply", "--auto-approve")
+    last = git(checkout, "rev-parse", "HEAD")
+    git(checkout, "checkout", "-q", first)
+    (warning,) = checkout.run("plan").stderr.splitlines()
+    assert warning.startswith(
+        f"warning: source 'default' was last reconciled from main@sha1:{last[:10]}, which this checkout does not"
+    )
+    git(checkout, "checkout", "-q", "--orphan", "another")
+    commit(checkout, OTHER.replace("maxBacklog: 7", "maxBacklog: 8"))
+    assert "somebody else applies another" in checkout.run("apply", "--auto-approve").stderr
+    assert checkout.run("plan").stderr == ""  # now it is this one that was applied last
+
+
+def test_a_clone_without_its_history_warns_of_nothing(checkout: Shell, tmp_path: Path) -> None:
+    checkout.succeed("apply", "--auto-approve")
+    commit(checkout, OTHER)
+    shallow = tmp_path / "shallow"
+    subprocess.run(("git", "clone", "-q", "--depth", "1", f"file://{checkout.folder}", str(shallow)), check=True)
+    assert checkout.run("plan", str(shallow / "manifests")).stderr == ""
 
 
 def test_a_long_history_is_paged(shell: Shell) -> None:

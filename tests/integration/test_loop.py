@@ -16,7 +16,7 @@ from mqops.embedded.valkey import start_valkey, valkey_url
 from mqops.settings import Settings
 from reconciler.loop import Watch
 from reconciler.state import LiveSubscription, Observed
-from reconciler.stores import instance
+from reconciler.stores import instance, provision
 from reconciler.stores.observe import observe
 from reconciler.upkeep import Upkeep, Verdict
 
@@ -257,3 +257,20 @@ def test_a_broken_manifest_that_is_moved_back_is_good_again(platform: Platform) 
     (platform.directory / "aside").rename(good)
     assert platform.upkeep.look() is Verdict.SETTLED
     assert platform.said[-1] == "the manifests are good again"
+
+
+def test_an_apply_under_way_ends_between_changes_when_it_is_told_to_stop(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provision, "_CALLS_AT_ONCE", 1)
+    platform.upkeep.look()
+    for number in range(5):
+        platform.write(f"t{number}.yaml", topic(f"t{number}"))
+    asked = iter([False, False, *[True] * 20])
+    platform.upkeep.is_stopped = lambda: next(asked)
+    assert platform.upkeep.look() is Verdict.UNFINISHED
+    assert len(platform.names()) == 3
+    assert platform.said[-1] == "stopped: 3 changes are not done, and left to the next run"
+    platform.upkeep.is_stopped = lambda: False
+    assert platform.upkeep.look() is Verdict.SETTLED
+    assert len(platform.names()) == 6
