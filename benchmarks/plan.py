@@ -6,7 +6,6 @@ written as 100 files and as 10,000; PostgreSQL and Valkey are the embedded ones,
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -45,26 +44,48 @@ def _measured(stack: Stack, files: int, rounds: int) -> Iterator[Row]:
     yield _within(f"apply to an empty system, {files:,} files", applied, "s", 90)
     yield _within(f"no-op plan, {files:,} files", max(taken for taken, _ in plans), "s", 10)
     yield _within(f"its memory, {files:,} files", max(memory for _, memory in plans), "MiB", 512)
+    changed = sorted((tree / "load").iterdir())[files // 2]
+    watched = json.loads(_run(stack, "-m", "benchmarks.watching", str(tree), str(changed)).splitlines()[-1])
+    yield _within(f"no-op look of the watch loop, {files:,} files", watched["warm"], "s", 1)
+    yield _within(f"one file of {files:,} changed, planned and applied", watched["changed"], "s", 2)
+    yield _within(f"memory of the watch loop, {files:,} files", watched["memory"], "MiB", 512)
 
 
 def _timed(stack: Stack, *arguments: str) -> tuple[float, float]:
-    """Seconds, and the most memory (MiB) that any command has had so far."""
-    run_file = json.loads((stack.directory / ".mqops" / "run.json").read_text())
+    """Seconds that a command takes, and the most memory (MiB) that it has."""
     started = time.perf_counter()
+    memory = float(_run(stack, "-c", _COMMAND, *arguments).splitlines()[-1])
+    return time.perf_counter() - started, memory
+
+
+_COMMAND = """
+import resource, sys
+from mqops.cli import main
+try:
+    main()
+except SystemExit as ended:
+    if ended.code:
+        raise
+print()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def _run(stack: Stack, *arguments: str) -> str:
+    run_file = json.loads((stack.directory / ".mqops" / "run.json").read_text())
     done = subprocess.run(
-        [sys.executable, "-m", "mqops.cli", *arguments],
+        [sys.executable, *arguments],
         cwd=stack.directory,
-        env={**os.environ, **run_file["environment"]},
+        env={**os.environ, **run_file["environment"], "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
         check=False,
     )
-    taken = time.perf_counter() - started
     if done.returncode != 0:
         raise RuntimeError(
-            f"mqops {' '.join(arguments)} exited with {done.returncode}: {done.stdout[-500:]}{done.stderr}"
+            f"{' '.join(arguments)} exited with {done.returncode}: {done.stdout[-500:]}{done.stderr[-2000:]}"
         )
-    return taken, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return done.stdout
 
 
 def _write(tree: Path, files: int) -> None:

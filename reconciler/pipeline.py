@@ -3,11 +3,12 @@ be done, and doing it. The command line, the watch loop and `mqops up` all come 
 """
 
 import getpass
+import operator
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -37,7 +38,7 @@ from reconciler.stores import Stores, conditions, drift, instance, lock, migrate
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
-from reconciler.stores.observe import observe
+from reconciler.stores.observe import Observer
 from reconciler.stores.sources import SourceState
 from reconciler.stores.store import read_named
 
@@ -165,9 +166,50 @@ def applied_in(database: "psycopg.Connection[Any]") -> Lookup:
     return look_up
 
 
-def plan_manifests(request: Request, stores: Stores) -> Planned:
+@dataclass(slots=True)
+class Memory:
+    """What planning leaves for the next time, for whoever plans one installation again and again: what was observed,
+    and the last plan that had nothing in it."""
+
+    observer: Observer = field(default_factory=Observer)
+    _made_from: tuple[object, ...] = ()
+    _beside: tuple[object, ...] = ()
+    _found: tuple[Plan, int] | None = None
+
+    def recall(self, request: Request, observed: Observed, holds: Sequence[Hold]) -> tuple[Plan, int] | None:
+        """What was found the last time, when everything is as it was then."""
+        made_from, beside = _basis(request, observed, holds)
+        is_same = len(self._made_from) == 2 and all(map(operator.is_, self._made_from, made_from))
+        return self._found if is_same and self._beside == beside else None
+
+    def keep(self, request: Request, observed: Observed, holds: Sequence[Hold], found: tuple[Plan, int]) -> None:
+        """Keep ``found``, if there is nothing in it whose cost or age may be another the next time."""
+        plan, _ = found
+        is_quiet = plan.is_empty and not (plan.refused or plan.drift or plan.moved) and bool(request.checked.resources)
+        self._found = found if is_quiet else None
+        self._made_from, self._beside = _basis(request, observed, holds)
+
+
+def _basis(
+    request: Request, observed: Observed, holds: Sequence[Hold]
+) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """What a plan is made from: what is large, and the same only where nothing was read anew; and the rest."""
+    checked = request.checked
+    beside = (
+        checked.sources,
+        checked.waiting,
+        holds,
+        request.settings,
+        request.take_over,
+        request.scope,
+        request.allowed,
+    )
+    return (checked.resources, observed), beside
+
+
+def plan_manifests(request: Request, stores: Stores, memory: Memory | None = None) -> Planned:
     """What applying the request's manifests would do; changes nothing, neither stamps nor migrates. What sources that
-    are held declare is left out.
+    are held declare is left out. With the ``memory`` of earlier plans, only what has changed since is read.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
     installation's, and when the database is not of this version; ``NotThere`` when a source cannot be taken over, or a
@@ -178,11 +220,15 @@ def plan_manifests(request: Request, stores: Stores) -> Planned:
     database, broker = _stamps(request.settings, stores)
     states = sources.read_states(stores.database)
     holds = holds_of(request, states)
+    memory = Memory() if memory is None else memory
     with without_garbage_collection():
-        observed = observe(stores)
-        taken = _taken(request.take_over, checked, observed)
-        require_targets(request.scope, {*observed.applied, *(resource.identity for resource in checked.resources)})
-        found, held_back = plan_observed(request, observed, holds, stores, taken)
+        observed = memory.observer.observe(stores)
+        taken = _taken(request.take_over, checked, observed) if request.take_over else NOTHING_TAKEN
+        if request.scope.targets:
+            require_targets(request.scope, {*observed.applied, *(resource.identity for resource in checked.resources)})
+        plans = memory.recall(request, observed, holds) or plan_observed(request, observed, holds, stores, taken)
+        memory.keep(request, observed, holds, plans)
+    found, held_back = plans
     if not checked.resources and found.refused:
         raise Refused(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
@@ -253,9 +299,11 @@ def _plan(
     return found, kept.held_back
 
 
-def apply_manifests(request: Request, stores: Stores, execution: Execution[Planned]) -> tuple[Planned, Report]:
+def apply_manifests(
+    request: Request, stores: Stores, execution: Execution[Planned], memory: Memory | None = None
+) -> tuple[Planned, Report]:
     """Applies the request's manifests: plans under the sources' locks and does what ``execution`` selects, which is
-    the plan that is returned.
+    the plan that is returned. ``memory`` is as for ``plan_manifests``.
 
     Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
     """
@@ -263,7 +311,7 @@ def apply_manifests(request: Request, stores: Stores, execution: Execution[Plann
     with translated():
         _require_migrated(stores)
     with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
-        planned = plan_manifests(request, stores)
+        planned = plan_manifests(request, stores, memory)
         selected = execution.select(planned)
         establish(stores, request.settings)  # not before: what is refused as a whole leaves empty stores empty
         # Before anything is changed: a rollback of what fails half-way is from these manifests, too.

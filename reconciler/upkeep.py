@@ -26,6 +26,7 @@ from reconciler.pipeline import (
     LOCK_TIMEOUT_SECONDS,
     Execution,
     ManifestsRejected,
+    Memory,
     Planned,
     Request,
     applied_in,
@@ -84,6 +85,7 @@ class Upkeep:
     """Whether an apply shall end between changes, and leave the rest to the next run."""
     _earlier: Earlier = field(default_factory=Earlier)
     """What the manifests came to when they were last read: only what has changed is worked out anew."""
+    _memory: Memory = field(default_factory=Memory)
     _seen: Fingerprint | None = None
     _good: Checked | None = None
     """The last manifests without a problem."""
@@ -159,7 +161,7 @@ class Upkeep:
     def _keep(self, checked: Checked, stores: Stores) -> bool:
         """Whether all was done that this may do by itself."""
         request = Request(checked, self.settings)
-        planned = plan_manifests(request, stores)
+        planned = plan_manifests(request, stores, self._memory)
         self._tell_holds(planned)
         self._tell_warnings(planned)
         self._see_suspended(planned.plan)
@@ -180,7 +182,10 @@ class Upkeep:
         is_repair = bool(done.changes) and all(change.action is Action.REPAIR for change in done.changes)
         author = author_of("repair" if is_repair else "watch")
         applied, report = apply_manifests(
-            request, stores, Execution(author, self._selected, self.lock_timeout_seconds, _Stoppable(self.is_stopped))
+            request,
+            stores,
+            Execution(author, self._selected, self.lock_timeout_seconds, _Stoppable(self.is_stopped)),
+            self._memory,
         )
         lines = list(journal(report, applied.plan, replace(author, commit=checked.commit)))
         self.measures.applied(lines)
