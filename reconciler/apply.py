@@ -24,12 +24,12 @@ from uuid import uuid4
 from mqops.model import Identity
 from reconciler.oversight import UNATTENDED, Oversight, Progress, Stage
 from reconciler.planning import target
-from reconciler.planning.change import Action, Change, Reason
+from reconciler.planning.change import Action, Change
 from reconciler.planning.dependents import dependents
 from reconciler.planning.placement import unplaced
 from reconciler.planning.plan import Plan
 from reconciler.planning.target import Step, Target, target_of
-from reconciler.state import Applied, Observed
+from reconciler.state import Observed
 from reconciler.stores import Stores, lock, provision, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author, Batch
@@ -181,13 +181,13 @@ class _Run:
     def _open_again(self) -> None:
         """Of what does not go after all, that which was closed; however often it is told to stop."""
         closed = [
-            _as_repair(change.gone)
+            change.gone
             for change in self.plan.changes
             if change.gone is not None and change.identity in self.out and change.identity in self.prepared
         ]
         placement = target_of((), self.target.observed, _never).placement
         there = Target(self.target.observed, replace(placement, closing=self.target.placement.closing))
-        self._call_all([*target.topic_steps(closed, there), *target.subscription_steps(closed, there)])
+        self._call_all(list(target.reopening_steps(closed, there)))
 
     def _call_all(self, steps: Sequence[Step]) -> list[str | None]:
         """Makes the calls however often this is told to stop."""
@@ -289,11 +289,6 @@ def _displaced(done: Collection[Change], uids: Mapping[Identity, str], observed:
     """Rows that someone wrote by hand under names that are written now."""
     written = {change.identity: uids[change.identity] for change in done if change.action is not Action.DELETE}
     return [edit.uid for edit in unplaced(observed) if written.get(edit.identity, edit.uid) != edit.uid]
-
-
-def _as_repair(row: Applied) -> Change:
-    """Of what does not go after all: what puts back its settings on Redis."""
-    return Change(Action.REPAIR, Reason.META_DIFFERS, row.resource, row, row.uid, row.generation)
 
 
 def _never() -> str:

@@ -250,11 +250,17 @@ def _children_of_kept(changes: Collection[Change], excluded: Collection[Identity
 def _children_of_unchanged(
     candidates: Collection[Change], excluded: Collection[Identity], needs: Needs
 ) -> Iterator[LeftOut]:
-    """What only an update that stays out brings along, and has no row yet."""
+    """What only an edit that stays out brings along: what has no row yet, unless something else needs it, and changes
+    of what came along before."""
     needed = {need for found in needs.values() for need in found}
+    goes_along = (Action.UPDATE, Action.ADOPT, Action.HANDOVER)
     for change in candidates:
         parent = change.resource.implied_by
+        if parent not in excluded:
+            continue
         is_new = change.before is None and change.action in (Action.CREATE, Action.ADOPT)
-        if is_new and parent in excluded and change.identity not in needed:
+        if change.before is not None and change.action in goes_along:
+            yield LeftOut(change, f"{change.identity} belongs to {parent}, which stays as it is", is_needed=False)
+        elif is_new and change.identity not in needed:
             message = f"{change.identity} would be brought along by {parent}, which stays as it is"
             yield LeftOut(change, message, is_needed=False)

@@ -12,7 +12,7 @@ from reconciler.planning.change import Action, Change
 from reconciler.planning.live import subscription_meta, topic_meta
 from reconciler.planning.placement import STORED, Leftover, Placement, closing_tenants, placement_of
 from reconciler.planning.renames import renames_of
-from reconciler.state import Observed, Resource
+from reconciler.state import Applied, Observed, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ def topic_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
             step = _topic_step(change.identity, change.resource, change.generation, target)
             yield _closed(step) if change.action is Action.REPLACE else step
             yield from _groups_removed(change.identity, target)
+    changed.update(change.gone.resource.identity for change in changes if change.gone is not None)
     for identity, applied in target.observed.applied.items():
         if identity.kind in STORED and identity.tenant in turned and identity not in changed:
             owner = Identity("Tenant", "", identity.tenant)
@@ -124,13 +125,15 @@ def _min_generation(wanted: Mapping[str, str], generation: int, uid: str, observ
 
 def subscription_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
     """Makes groups and settings of subscriptions; and, where a topic grows, the groups in its new partitions, also
-    for subscriptions that do not change, whoever owns them."""
+    for subscriptions that do not change, whoever owns them. As of topics, what takes the place of another stays closed,
+    and so does what is new and reads such a topic."""
     changed = {change.identity for change in changes}
     growing: set[Identity] = set()
+    waiting = _waiting(changes, target)
     for change in changes:
         if change.action is not Action.DELETE and change.identity.kind == "Subscription":
             step = _subscription_step(change.identity, change.resource, target)
-            yield _closed(step) if change.action is Action.REPLACE else step
+            yield _closed(step) if change.identity in waiting else step
         is_stored = change.identity.kind in STORED and change.action is not Action.REPLACE
         if is_stored and any(field.path == "spec.partitions" for field in change.fields):
             growing.add(change.identity)
@@ -144,6 +147,16 @@ def subscription_steps(changes: Collection[Change], target: Target) -> Iterator[
             yield _subscription_step(topic, applied.resource, target)
 
 
+def _waiting(changes: Collection[Change], target: Target) -> set[Identity]:
+    """What is nobody's until the catalog has it: what takes the place of another, and new readers of that."""
+    replaces = {change.identity for change in changes if change.action is Action.REPLACE}
+    return replaces.union(
+        change.identity
+        for change in changes
+        if change.action is Action.CREATE and replaces.intersection(_reads(change, target))
+    )
+
+
 def _subscription_step(owner: Identity, resource: Resource, target: Target) -> Step:
     placement, identity = target.placement, resource.identity
     meta = subscription_meta(resource, placement)
@@ -153,15 +166,25 @@ def _subscription_step(owner: Identity, resource: Resource, target: Target) -> S
     return Step(owner, "prepare_subscription", bucket, arguments)
 
 
+def reopening_steps(rows: Collection[Applied], target: Target) -> Iterator[Step]:
+    """Puts back the settings of what was closed to go, and does not; and of nothing else."""
+    for row in rows:
+        if row.resource.identity.kind in STORED:
+            yield _topic_step(row.resource.identity, row.resource, row.generation, target)
+    for row in rows:
+        if row.resource.identity.kind == "Subscription":
+            yield _subscription_step(row.resource.identity, row.resource, target)
+
+
 def opening_steps(changes: Collection[Change], target: Target) -> Iterator[Step]:
     """Opens what has taken the place of another, and lets those know it that send their dead letters there, whoever
     owns them. After the catalog has it: until then the other was there."""
-    replaces = [change for change in changes if change.action is Action.REPLACE]
-    opened = {change.identity for change in replaces}
-    for change in replaces:
+    opened = _waiting(changes, target)
+    waiting = [change for change in changes if change.identity in opened]
+    for change in waiting:
         if change.identity.kind in STORED:
             yield _topic_step(change.identity, change.resource, change.generation, target)
-    for change in replaces:
+    for change in waiting:
         if change.identity.kind == "Subscription":
             yield _subscription_step(change.identity, change.resource, target)
     if not opened:
@@ -215,13 +238,8 @@ def remove_steps(changes: Collection[Change], leftovers: Collection[Leftover], t
 def abandoning_steps(left_out: Collection[Change], target: Target) -> Iterator[Step]:
     """Removes what was prepared on Redis to take the place of another that stays, and what was prepared anew upon
     that: the next apply gives other uids."""
-    replaces = {change.identity for change in left_out if change.action is Action.REPLACE}
-    abandoned = [
-        change
-        for change in left_out
-        if change.identity in replaces
-        or (change.action is Action.CREATE and replaces.intersection(_reads(change, target)))
-    ]
+    waiting = _waiting(left_out, target)
+    abandoned = [change for change in left_out if change.identity in waiting]
     for change in sorted(abandoned, key=lambda change: change.identity.kind != "Subscription"):
         identity = change.identity
         bucket = target.placement.bucket(identity, change.resource.spec) if _has_keys(identity) else None

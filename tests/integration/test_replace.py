@@ -200,6 +200,45 @@ def test_what_another_apply_is_about_to_take_up_is_not_removed_as_left_behind(
     assert planned(stores, FEWER).is_empty
 
 
+def test_a_new_reader_of_the_new_topic_is_nobodys_until_the_catalog_has_both(
+    stores: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found again by its name, it would be taken for a reader of the topic that the killed apply had prepared."""
+    applied(stores, ALL)
+    wanted = (*FEWER, subscription("reader", "orders"))
+
+    class Killed(BaseException):
+        pass
+
+    def fatal(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(apply_module, "commit", fatal)
+        with pytest.raises(Killed):
+            applied(stores, wanted)
+    assert len(planned(stores, wanted).leftovers) == 3
+    applied(stores, wanted)
+    assert planned(stores, wanted).is_empty
+
+
+def test_what_goes_stays_closed_while_its_tenant_closes(stores: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of all that a tenant has used to be written again after what goes was closed: open, and never found
+    as left behind."""
+    applied(stores, ALL)
+    seen: list[bool] = []
+    bucket, gone = bucket_of(uid(stores, tenant())), uid(stores, ORDERS)
+    commit = apply_module.commit
+
+    def looking(*given: object) -> int:
+        seen.append(bool(stores.redis.hexists(stores.keys.meta(bucket, gone), "closing")))
+        return commit(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(apply_module, "commit", looking)
+    applied(stores, (tenant(state="closing"),))
+    assert seen == [True]
+
+
 def test_what_an_operator_paused_stays_paused_as_the_new_one(stores: Opened) -> None:
     applied(stores, ALL)
     stores.database.execute(
