@@ -27,6 +27,10 @@ IS_LONG = EXAMPLES > 0
 _POOL = {"Tenant": "tu", "Topic": "abc", "Queue": "abq", "Handler": "hi", "Subscription": "rsa"}
 
 
+_NEW = "n"
+"""What nothing was called before: mostly, something is renamed to it."""
+
+
 def examples(few: int) -> settings:
     """``few`` examples, or as many as are asked for."""
     unhealthy = [HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -88,7 +92,7 @@ class _Drawing:
         return self._draw(st.sampled_from((choices[0], *choices)))
 
     def some(self, kind: str, least: int, most: int) -> list[str]:
-        names = st.sampled_from(_POOL[kind])
+        names = st.sampled_from(_POOL[kind] + (_NEW if self._renames and kind != "Tenant" else ""))
         return sorted(self._draw(st.sets(names, min_size=least, max_size=most)))
 
     def is_so(self, percent: int) -> bool:
@@ -97,7 +101,7 @@ class _Drawing:
     def add(self, kind: str, name: str, spec: str = "{}", tenant: str = "", folder: str | None = None) -> None:
         text = manifest(kind, name, spec, tenant)
         more = ""
-        if self._renames and kind != "Tenant" and self.is_so(25):
+        if self._renames and kind != "Tenant" and self.is_so(90 if name == _NEW else 15):
             former = self.one_of(*_POOL[kind])
             more += "" if former == name else f", renamedFrom: {former}"
         if self._renames and kind == "Tenant" and self.is_so(15):
