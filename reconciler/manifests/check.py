@@ -1,6 +1,6 @@
 """The reconciler's front as one step: a directory of manifests into what is desired, or everything wrong with it."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -130,11 +130,7 @@ def _check(tree: Tree, settings: Settings, earlier: Earlier, lookup: Lookup | No
         files=len(tree.files),
         digests=digests,
         contents=contents_of(digests, authority.sources),
-        waiting=tuple(
-            Waiting(one.identity, one.origin, waiting[one.identity])
-            for one in contents.declared
-            if one.identity in waiting
-        ),
+        waiting=told(waiting, contents.declared),
         relies_on_others=bool(declarations.elsewhere),
     )
 
@@ -151,6 +147,13 @@ def _declarations(contents: Contents, authority: Authority, lookup: Lookup | Non
     ]
     declared = {one.identity for one in contents.declared}
     return replace(found, beside=[one for one in declared_again(others) if one.identity not in declared])
+
+
+def told(waiting: Mapping[Identity, str], declared: Iterable[Declared]) -> tuple[Waiting, ...]:
+    """What of ``declared`` waits, for what, and where it stands."""
+    return tuple(
+        Waiting(one.identity, one.origin, waiting[one.identity]) for one in declared if one.identity in waiting
+    )
 
 
 def contents_of(digests: Mapping[str, Digest], names: Collection[str]) -> dict[str, Content]:

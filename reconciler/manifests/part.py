@@ -12,7 +12,7 @@ from mqops.settings import Settings
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests import authority as sources
 from reconciler.manifests.authority import SOURCES_FILE, Authority, authority_alone
-from reconciler.manifests.check import Checked, Contents, Digest, contents_of, read_contents
+from reconciler.manifests.check import Checked, Contents, Digest, contents_of, read_contents, told
 from reconciler.manifests.desired import desired
 from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.problem import Problem, Rule
@@ -20,7 +20,7 @@ from reconciler.manifests.rules import RULES, Declarations
 from reconciler.manifests.single import claimed
 from reconciler.manifests.source import ManifestFile, given
 from reconciler.manifests.validate import Declared
-from reconciler.state import Resource, Waiting
+from reconciler.state import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,7 @@ def check_part(files: Mapping[str, bytes], part: Part, settings: Settings) -> Ch
         files=len(tree.files),
         digests=digests,
         contents=contents_of(digests, authority.sources),
-        waiting=tuple(
-            Waiting(one.identity, one.origin, waiting[one.identity])
-            for one in contents.declared
-            if one.identity in waiting
-        ),
+        waiting=told(waiting, contents.declared),
     )
 
 
