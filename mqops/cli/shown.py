@@ -13,6 +13,7 @@ from mqops.model import Identity, Kind
 from mqops.status import Status, conditions, moment_of
 from reconciler.manifests.problem import printable
 from reconciler.planning.beside import moment, of_ms, override_text, suspended_text
+from reconciler.planning.drift_shown import known_of, what
 from reconciler.planning.fields import leaves
 from reconciler.planning.wording import value_text
 from reconciler.stores.history import Entry
@@ -135,6 +136,10 @@ def details_json(details: Details) -> dict[str, Any]:
         else {
             "reason": drift.reason.value,
             "fields": [{"path": it.path, "before": it.before, "after": it.after} for it in drift.fields],
+            "message": drift.message,
+            "changedBy": drift.changed_by,
+            "changedAt": None if drift.changed_at is None else moment(drift.changed_at),
+            "firstSeenAt": None if drift.first_seen_at is None else moment(drift.first_seen_at),
         },
         "history": [
             {
@@ -183,7 +188,9 @@ def print_details(details: Details) -> None:
         found = {
             field.path: f"{value_text(field.before)} → {value_text(field.after)}" for field in details.drift.fields
         }
-        section(f"To be repaired: {details.drift.reason.value.replace('_', ' ')}", found)
+        if details.drift.message:
+            found["not repaired"] = printable(details.drift.message)
+        section(f"Drift: {what(details.drift)}{known_of(details.drift)}", found)
     if details.history:
         heading("History")
         _print_history(details.history)

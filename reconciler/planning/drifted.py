@@ -9,7 +9,7 @@ from reconciler.planning.change import FieldChange, Reason
 from reconciler.planning.drift import Drift
 from reconciler.planning.placement import astray, unplaced
 from reconciler.planning.scope import Scope
-from reconciler.state import Observed
+from reconciler.state import Applied, Observed
 
 NOBODY = ""
 """Who owns what nobody claims."""
@@ -79,7 +79,7 @@ def _rows(
             continue  # of a source that is not here, and whose own reconciler sees to it
         is_unknown = one.reason is Reason.ROW_ADDED and identity not in wanted and not owner.prune
         told = replace(one, message=_UNRECORDED) if is_unknown else one
-        yield _drifted(identity, applied.uid, applied.resource.managed_by, told, observed)
+        yield as_told(applied, told, observed)
 
 
 def _lost(observed: Observed, sources: Collection[str]) -> Iterator[Drifted]:
@@ -106,6 +106,11 @@ def strays_of(observed: Observed, wanted: Collection[Identity]) -> Iterator[Drif
     for uid, identity in astray(observed).items():
         if uid not in known and identity not in wanted:
             yield Drifted(identity, uid, NOBODY, Reason.STRAY_FOUND, (), _UNCLAIMED)
+
+
+def as_told(applied: Applied, one: Drift, observed: Observed) -> Drifted:
+    """What was changed of ``applied``, as plans tell it."""
+    return _drifted(applied.resource.identity, applied.uid, applied.resource.managed_by, one, observed)
 
 
 def _drifted(identity: Identity, uid: str, owner: str, one: Drift, observed: Observed) -> Drifted:

@@ -14,13 +14,15 @@ from mqops.model import API_VERSION, Identity
 from mqops.override import Override
 from mqops.status import Reason, Status, conditions, unnoted
 from reconciler.planning.beside import LeftAlone, moment, of_ms, suspension_of
-from reconciler.planning.drift import Drift, drift_of
+from reconciler.planning.drift import drift_of
+from reconciler.planning.drifted import Drifted, as_told
 from reconciler.planning.fields import in_model_order
 from reconciler.planning.links import links
 from reconciler.planning.placement import STORED, Placement, placement_of, resolve
 from reconciler.state import Applied, LiveTopic, Observed
 from reconciler.stores import Stores, translated
 from reconciler.stores.conditions import read_noted
+from reconciler.stores.drift import since
 from reconciler.stores.history import Entry, changes_of
 from reconciler.stores.observe import observe_live, observe_rows
 from reconciler.stores.store import read_ages
@@ -125,7 +127,8 @@ class Details:
     needed_by: tuple[Identity, ...]
     partitions: tuple[Partition, ...]
     """Of a topic or queue all of them with all readers; of a subscription its topic's, with its own position."""
-    drift: Drift | None
+    drift: Drifted | None
+    """What was changed of it outside."""
     history: tuple[Entry, ...]
     """The latest first."""
 
@@ -156,9 +159,14 @@ def read_details(stores: Stores, identity: Identity) -> Details | None:
         implied=tuple(sorted(other for other, row in rows.applied.items() if row.resource.implied_by == identity)),
         needed_by=tuple(sorted(other for other, needed in needs.items() if identity in needed)),
         partitions=_partitions(applied, topic_uid, observed),
-        drift=drift_of(applied, observed, placement_of(observed, ())),
+        drift=_drift(applied, observed, stores),
         history=tuple(changes_of(stores.database, identity, _HISTORY_SHOWN)),
     )
+
+
+def _drift(applied: Applied, observed: Observed, stores: Stores) -> Drifted | None:
+    found = drift_of(applied, observed, placement_of(observed, ()))
+    return None if found is None else since([as_told(applied, found, observed)], stores.database)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,21 @@ def test_a_saved_plan_is_stale_when_a_row_was_edited_since(there: Shell) -> None
     assert "spec.retention was 7d, is 1h" in done.stderr
 
 
+def test_describe_tells_drift_with_who_and_since_when(there: Shell) -> None:
+    sql(EDIT)
+    there.run("drift")
+    shown = there.succeed("describe", "topic", "acme/orders")
+    assert "Drift: its row in PostgreSQL was edited, by " in shown
+    assert "known since 20" in shown
+    drift = json.loads(there.succeed("describe", "topic", "acme/orders", "-o", "json"))["drift"]
+    assert (drift["reason"], drift["fields"]) == (
+        "row_edited",
+        [{"path": "spec.retention", "before": "7d", "after": "1h"}],
+    )
+    assert drift["changedBy"].endswith("(psql)")
+    assert drift["firstSeenAt"] is not None
+
+
 def test_the_watch_loop_repairs_rows_that_cannot_be_read_and_goes_on(there: Shell) -> None:
     with watching() as said:
         sql("UPDATE mq_resources SET spec = spec || '{\"partitions\": \"x\"}' WHERE name = 'orders'")
