@@ -32,15 +32,26 @@ class Statuses:
         if self._feed.health().error is not None:
             return None
         try:
-            async with self._turn, asyncio.timeout(_ANSWER_SECONDS):
-                if self._connection is None or self._connection.closed:
-                    self._connection = await AsyncConnection.connect(
-                        self._database_url, autocommit=True, connect_timeout=5, application_name="mqops statuses"
-                    )
-                rows = await (await self._connection.execute(self._query, {"uids": list(uids)})).fetchall()
-        except (psycopg.Error, OSError, TimeoutError):
-            await self.close()
+            async with asyncio.timeout(_ANSWER_SECONDS), self._turn:
+                return await self._ask(uids)
+        except TimeoutError:
             return None
+
+    async def _ask(self, uids: Collection[str]) -> Mapping[str, Status] | None:
+        """In its turn. A connection whose answer nobody waits for any more is of no use to the next."""
+        is_answered = False
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = await AsyncConnection.connect(
+                    self._database_url, autocommit=True, connect_timeout=5, application_name="mqops statuses"
+                )
+            rows = await (await self._connection.execute(self._query, {"uids": list(uids)})).fetchall()
+            is_answered = True
+        except (psycopg.Error, OSError):
+            return None
+        finally:
+            if not is_answered:
+                await self.close()
         return {uid: Status(*values) for uid, *values in rows}
 
     async def close(self) -> None:

@@ -82,7 +82,7 @@ def tell(report: "Report", found: "Plan", output: Literal["text", "json"], holds
     if report.revision is not None or not report.is_complete:
         typer.echo(report.summary)
     if report.not_done:
-        typer.echo("Stopped: apply again to do the rest.", err=True)
+        typer.echo("Stopped: run it again to do the rest.", err=True)
 
 
 def _result_json(result: "Result") -> dict[str, str | None]:

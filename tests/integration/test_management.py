@@ -1,7 +1,9 @@
 """The management API over real stores: what is declared, as those see it who may."""
 
 import hashlib
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -369,3 +371,20 @@ def test_a_tag_does_not_tell_what_may_not_be_seen(platform: Platform, admin: Cli
     stranger = platform.client.with_key(GLOBEX_ADMIN)
     for known in (tag, "*"):
         assert stranger.get(path, **{"If-None-Match": known}).status == 404
+
+
+def test_many_who_look_at_once_while_postgresql_hangs_wait_once_and_not_in_turn(
+    platform: Platform, admin: Client
+) -> None:
+    topic, _ = platform.topic_with_reader()
+    with platform.installation._database() as database, ThreadPoolExecutor(6) as many:
+        database.execute("LOCK TABLE mq_conditions IN ACCESS EXCLUSIVE MODE")
+        started = time.monotonic()
+        answers = list(many.map(lambda _: admin.get(f"{API}/topics/{topic}"), range(6)))
+        took_seconds = time.monotonic() - started
+    assert {answer.status for answer in answers} == {200}
+    assert {one["status"] for answer in answers for one in answer.body["status"]["conditions"]} == {"Unknown"}
+    assert took_seconds < 8
+    eventually(
+        lambda: admin.get(f"{API}/topics/{topic}").body["status"]["conditions"][0]["status"] == "True", "the table", 10
+    )

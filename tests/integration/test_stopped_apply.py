@@ -175,7 +175,7 @@ def test_an_interrupt_stops_it_between_changes(shell: Shell, redis_client: Redis
     done = topics(shell)
     assert 0 < done < MANY
     assert out.endswith(f"Applied revision 1: {done + 1} created, {MANY - done} not done.\n")
-    assert errors.endswith("Stopped: apply again to do the rest.\n")
+    assert errors.endswith("Stopped: run it again to do the rest.\n")
     revisions = json.loads(shell.succeed("history", "-o", "json"))["revisions"]
     assert [(one["result"], one["summary"]) for one in revisions] == [
         ("stopped", {"create": done + 1, "not_done": MANY - done})
