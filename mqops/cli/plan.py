@@ -40,7 +40,7 @@ from mqops.errors import ConfigurationError
 if TYPE_CHECKING:
     from mqops.settings import Settings
     from reconciler.journal import Line
-    from reconciler.pipeline import Planned
+    from reconciler.pipeline import Found, Planned
     from reconciler.planning.plan import Plan
 
     Select = Callable[[Planned], Plan]
@@ -255,6 +255,25 @@ def approve(found: "Plan", working: Status, show: Callable[[], None]) -> None:
     if not found.is_empty:
         require_yes("Apply this?", "the plan")
     working.start()
+
+
+def approved(
+    before: "Found | None", working: Status, show: "Callable[[Found], None]", output: Literal["text", "json"]
+) -> "Callable[[Found], Plan]":
+    """Selects the whole plan: the same that was approved ``before``; or, when nobody was asked, any, shown in
+    passing."""
+    from reconciler.pipeline import require_same
+
+    def selected(found: "Found") -> "Plan":
+        if before is not None:
+            require_same(before.plan, found.plan)
+        elif output == "text":
+            working.stop()
+            show(found)
+            working.start()
+        return found.plan
+
+    return selected
 
 
 def require_yes(question: str, what: str) -> None:

@@ -6,13 +6,12 @@ import typer
 
 from mqops.cli.asked import ApplyOutput, AutoApprove, LockTimeout
 from mqops.cli.exit_codes import ERROR
-from mqops.cli.plan import approve, seconds_of, working
+from mqops.cli.plan import approve, approved, log_changes, seconds_of, working
 from mqops.cli.plan_shown import show, tell
 from mqops.cli.under_way import UnderWay
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from reconciler.planning.plan import Plan
     from reconciler.rebuild import Rebuild
 
 
@@ -32,7 +31,8 @@ def rebuild(
     Exit code 1 when something failed.
     """
     from mqops.bootstrap.control import current_settings, open_stores
-    from reconciler.pipeline import Execution, author_of, require_same
+    from reconciler.journal import journal
+    from reconciler.pipeline import Execution, author_of
     from reconciler.rebuild import plan_rebuild
     from reconciler.rebuild import rebuild as rebuild_catalog
 
@@ -41,22 +41,16 @@ def rebuild(
         raise ConfigurationError("-o json leaves nobody to ask: pass --auto-approve with it")
     settings = current_settings()
     with working("looking at Redis") as status, open_stores(settings) as stores:
-        if not auto_approve:
-            shown = plan_rebuild(settings, stores)
-            approve(shown.plan, status, lambda: _show(shown))
-
-        def select(found: "Rebuild") -> "Plan":
-            if not auto_approve:
-                require_same(shown.plan, found.plan)
-            elif output == "text":
-                status.stop()
-                _show(found)
-                status.start()
-            return found.plan
+        shown = None if auto_approve else plan_rebuild(settings, stores)
+        if shown is not None:
+            before = shown
+            approve(before.plan, status, lambda: _show(before))
 
         status.update("rebuilding")
+        select = approved(shown, status, _show, output)
         execution = Execution(author_of("rebuild"), select, timeout_seconds, UnderWay(status))
         found, report = rebuild_catalog(settings, stores, execution)
+    log_changes(settings, journal(report, found.plan, execution.author))
     tell(report, found.plan, output)
     if output == "text" and report.done:
         typer.echo("What Redis does not tell is at its defaults: `mqops apply` completes it from the manifests.")

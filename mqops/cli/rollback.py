@@ -15,13 +15,12 @@ from mqops.cli.asked import (
     allowances_for,
 )
 from mqops.cli.exit_codes import ERROR, REFUSED
-from mqops.cli.plan import approve, log_changes, seconds_of, working
+from mqops.cli.plan import approve, approved, log_changes, seconds_of, working
 from mqops.cli.plan_shown import show, tell
 from mqops.cli.under_way import UnderWay
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from reconciler.planning.plan import Plan
     from reconciler.rollback import Rollback
 
 
@@ -52,7 +51,7 @@ def rollback(
     """
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.journal import journal
-    from reconciler.pipeline import Execution, author_of, require_same
+    from reconciler.pipeline import Execution, author_of
     from reconciler.rollback import Wanted, plan_rollback, roll_back
 
     timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
@@ -66,16 +65,8 @@ def rollback(
         if not auto_approve:
             approve(found.plan, status, lambda: _show(found))
 
-        def select(planned: "Rollback") -> "Plan":
-            if not auto_approve:
-                require_same(found.plan, planned.plan)
-            elif output == "text":
-                status.stop()
-                _show(planned)
-                status.start()
-            return planned.plan
-
         status.update("applying")
+        select = approved(None if auto_approve else found, status, _show, output)
         execution = Execution(author_of("rollback"), select, timeout_seconds, UnderWay(status))
         planned, report = roll_back(found, stores, execution)
     log_changes(settings, journal(report, planned.plan, execution.author))
