@@ -66,6 +66,29 @@ local function pass_over(lane, reached, count)
   redis.call('HSET', lane.meta, 'pos:' .. lane.partition, reached)
 end
 
+-- Gives back what was read and is in nobody's hands.
+local function give_back(lane, entries)
+  for _, entry in ipairs(entries) do
+    if redis.call('HEXISTS', lane.flight, entry[1]) == 0 then
+      redis.call('XACK', lane.stream, lane.subscription, entry[1])
+    end
+  end
+end
+
+-- Removes entries that no publish has made: somebody added them by hand, and what their ids say of offsets is nothing.
+-- Answers whether there were any; then nothing has been read.
+local function remove_strangers(lane, entries)
+  local found = {}
+  for _, entry in ipairs(entries) do
+    if entry[2][1] ~= 'i' then found[#found + 1] = entry[1] end
+  end
+  if #found == 0 then return false end
+  give_back(lane, entries)
+  redis.call('XDEL', lane.stream, unpack(found))
+  redis.call('XGROUP', 'SETID', lane.stream, lane.subscription, lane.position)
+  return true
+end
+
 -- Reads what comes next in the lane, for `consumer`, and moves the lane's position along. Answers the entries; or nil
 -- when no group stands where the lane does, as it is gone or was moved: then nothing has been read.
 local function read_next(lane, consumer, count)
@@ -78,12 +101,10 @@ local function read_next(lane, consumer, count)
     or entries[#entries] and entries[#entries][1] or lane.position
   if not lane.is_placed or offset_of(reached) == offset_of(lane.position) + #entries then
     if #entries > 0 then lane.position = entries[#entries][1] end
+  elseif remove_strangers(lane, entries) then
+    return read_next(lane, consumer, count)
   elseif was_moved(lane, entries) then
-    for _, entry in ipairs(entries) do
-      if redis.call('HEXISTS', lane.flight, entry[1]) == 0 then
-        redis.call('XACK', lane.stream, lane.subscription, entry[1])
-      end
-    end
+    give_back(lane, entries)
     return nil
   else
     pass_over(lane, reached, #entries)

@@ -447,6 +447,21 @@ def test_a_message_that_waits_to_be_tried_again_and_was_deleted_is_lost(there: A
     assert (there.backlog(), there.meta("lost")) == (1, 1)
 
 
+def test_entries_added_by_hand_are_passed_on_to_nobody_and_stop_nobody(there: Applied) -> None:
+    there.publish(b"1", b"2")
+    there.stores.redis.xadd(there.stream, {"by": "hand"})
+    there.stores.redis.xadd(there.stream, {"by": "hand"})
+    there.publish(b"3")
+    there.stores.redis.xadd(there.stream, {"by": "hand"})
+    assert there.take(2) == [b"1", b"2"]
+    assert there.take(1) == [b"3"]
+    assert there.take() == []
+    there.publish(b"4")
+    assert there.take() == [b"4"]
+    assert (there.backlog(), there.meta("lost")) == (0, 0)
+    assert is_settled(there.stores)
+
+
 def test_a_flushed_server_is_told_of_every_resource_it_held(there: Applied) -> None:
     there.stores.redis.flushall()
     assert {one.reason for one in drift_of(there.stores)} == {Reason.SERVER_FLUSHED}
