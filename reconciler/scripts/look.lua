@@ -21,6 +21,8 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local position = is_claimed and redis.call('HGET', lane.meta, 'pos:' .. number) or ''
   local missing = 0
   if position ~= '' then missing = count_missing(lane, last) + #retries_without_body(lane) end
-  found[#found + 1] = {info['name'], info['last-delivered-id'], position, info['pending'], is_claimed and 1 or 0, missing}
+  found[#found + 1] = {
+    info['name'], info['last-delivered-id'], position, info['pending'], is_claimed and 1 or 0, missing,
+  }
 end
 return found

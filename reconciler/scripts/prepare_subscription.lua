@@ -1,7 +1,7 @@
 #!lua
 -- Makes a subscription as it should be: its consumer groups and its meta. A group that is gone comes back where it
--- left off, one that was moved is set back there; leases and retries are kept. Messages that somebody removed are written
--- off as lost. Safe to repeat. Its topic must have been prepared.
+-- left off, one that was moved is set back there; leases and retries are kept. Messages that somebody removed are
+-- written off as lost. Safe to repeat. Its topic must have been prepared.
 -- KEYS: 1 the bucket's epoch key (of the topic's tenant).
 -- ARGV: 1 uid · 2 tenant · 3 name · 4 topic uid · 5 "1" when the topic is of the same tenant · 6 attempts at most ·
 --   7 key base of the dead-letter topic ("" for none) · 8 state · 9 start from: latest or earliest ·
