@@ -117,6 +117,28 @@ def _holds_what_it_says(stores: Opened, report: Report) -> None:
     assert revision.summary.get("not_done", 0) == len(report.not_done)
 
 
+@pytest.mark.parametrize("calls", range(12))
+def test_stopped_in_the_midst_of_replacing_there_is_one_or_the_other_and_the_next_apply_does_the_rest(
+    stores: Opened, redis_url: str, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    applied(stores, BEFORE)
+    wanted = (tenant(), respecified(ORDERS, partitions=1), LETTERS, BILLING, *BEFORE[4:])
+    before = uid(stores, ORDERS)
+    with monkeypatch.context() as patched:
+        patched.setattr(provision, "_CALLS_AT_ONCE", 1)
+        report = apply_until(stores, wanted, StopsAfter(calls))
+    is_replaced = ORDERS.identity in {change.identity for change in report.done}
+    assert (uid(stores, ORDERS) != before) == is_replaced
+    assert is_replaced or report.not_done
+    assert report.is_complete or calls < 11, "the number of calls has changed: extend the range of this test"
+    applied(stores, wanted)
+    assert planned(stores, wanted).is_empty
+    assert uid(stores, ORDERS) != before
+    here = Lane(bucket_of(uid(stores, tenant())), uid(stores, BILLING), uid(stores, ORDERS), 0)
+    traffic.publish(redis_url, here, 2, [b"1"])
+    assert traffic.take(redis_url, here, 10) == [b"1"]
+
+
 def test_progress_names_what_is_done_and_how_much_there_is(stores: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     applied(stores, BEFORE)
     monkeypatch.setattr(provision, "_CALLS_AT_ONCE", 1)
