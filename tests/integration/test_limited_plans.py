@@ -24,6 +24,11 @@ spec: {topic: orders, handler: hook}
 )
 
 
+PROTECTING = MANIFEST.replace("name: orders", "name: orders, annotations: {mqops/protect: 'true'}")
+WITHOUT_ORDERS = "---\n".join(MANIFEST.split("---\n")[::2])
+"""After the other, refused."""
+
+
 def planned(shell: Shell, *arguments: str, stdin: str = "") -> list[tuple[str, str]]:
     """Action and name of each change."""
     found = json.loads(shell.succeed("plan", "-o", "json", *arguments, stdin=stdin))
@@ -67,8 +72,9 @@ def test_a_target_that_is_deleted_takes_along_what_needs_it(shell: Shell) -> Non
 
 
 def test_what_is_refused_outside_of_the_targets_is_no_matter(shell: Shell) -> None:
+    shell.manifest.write_text(PROTECTING)
     shell.succeed("apply", "--auto-approve")
-    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1").replace("tier: gold", "tier: tin"))
+    shell.manifest.write_text(WITHOUT_ORDERS.replace("tier: gold", "tier: tin"))
     assert shell.run("plan").returncode == 3
     done = shell.run("apply", "--auto-approve", "--target", "tenant/acme")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Applied revision 2: 1 updated.")
@@ -126,8 +132,9 @@ def test_refresh_only_repairs_and_applies_nothing_new(shell: Shell, redis_client
 
 
 def test_an_empty_tree_and_a_lasting_refusal_exit_with_3(shell: Shell) -> None:
+    shell.manifest.write_text(PROTECTING)
     shell.succeed("apply", "--auto-approve")
-    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitions: 1"))
+    shell.manifest.write_text(WITHOUT_ORDERS)
     for arguments in (("plan",), ("plan", "--detailed-exitcode"), ("apply",), ("reconcile",)):
         assert shell.run(*arguments).returncode == 3, arguments
     shell.manifest.write_text("# nothing\n")
