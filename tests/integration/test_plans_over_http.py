@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from databases import away
 from governed import Governed, changes, problems, refused
 from served import Answer
 from trees import manifest, together
@@ -172,6 +173,13 @@ def test_a_named_source_may_declare_what_it_may_and_nothing_else(governed: Gover
     )
     answer = governed.plan("system", own, source="shop")
     assert (answer.status, answer.body) == (404, {"code": "NOT_FOUND", "message": "there is no source 'shop'"})
+
+
+def test_with_a_store_away_the_answer_says_so(governed: Governed) -> None:
+    with away(governed.settings.database_url or ""):
+        answer = governed.plan("system", governed.files)
+    assert (answer.status, answer.code) == (503, "BROKER_NOT_AVAILABLE")
+    assert "PostgreSQL does not answer" in answer.body["message"]
 
 
 # Beside the traffic
