@@ -54,6 +54,10 @@ def holds_together(found: Plan, rows: dict[str, Applied]) -> None:
     names = [place(row.resource.identity) for row in rows.values()]
     assert len(names) == len(set(names))
     there = {row.resource.identity for row in rows.values()}
+    out = {refusal.change.identity for refusal in found.refused}
+    for change in found.changes:
+        is_edited = change.before is not None and change.action not in (Action.DELETE, Action.REPAIR, Action.RENAME)
+        assert not is_edited or change.resource.implied_by not in out, change
     for row in rows.values():
         identity, spec = row.resource.identity, row.resource.spec
         if identity.tenant:
