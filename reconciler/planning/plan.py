@@ -153,19 +153,26 @@ def hold_back(
 ) -> tuple[Plan, tuple[Change, ...]]:
     """Parts a plan into what a watching reconciler does by itself and what it only reports: repairs of sources that
     do not heal themselves, and what depends on them. While nothing new was declared since everything was settled
-    (``is_declared_anew`` is false), any difference of such a source is someone's doing outside, and is held too."""
+    (``is_declared_anew`` is false), any difference of such a source is someone's doing outside, and is held too. What
+    an interrupted apply has left closed is nobody's doing outside, and is opened in any case."""
     held = {
         change.identity
         for change in found.changes
         if (source := sources.get(change.resource.managed_by)) is not None
         and not source.self_heal
         and (change.action is Action.REPAIR or not is_declared_anew)
+        and not _is_left_closed(change)
     }
     if not held:
         return found, ()
     held.update(dependents(found.changes, held, observed))
     done = tuple(change for change in found.changes if change.identity not in held)
     return replace(found, changes=done), tuple(change for change in found.changes if change.identity in held)
+
+
+def _is_left_closed(change: Change) -> bool:
+    paths = {field.path for field in change.fields}
+    return change.action is Action.REPAIR and paths == {"live.meta.closing"}
 
 
 Doings = tuple[Iterable[Change], Iterable[Leftover]]

@@ -25,7 +25,7 @@ from reconciler.apply import Report
 from reconciler.planning.change import Action, FieldChange, Reason
 from reconciler.planning.guard import Allowances, guard
 from reconciler.planning.holds import grounded, keep, unreplaced
-from reconciler.planning.plan import Plan, plan
+from reconciler.planning.plan import Plan, hold_back, plan
 from reconciler.planning.refusals import Obstacle
 from reconciler.planning.render import as_json, footer, text
 from reconciler.planning.scope import Scope
@@ -340,6 +340,17 @@ def test_it_is_told_in_words_in_json_and_as_a_difference() -> None:
     assert f"-uid: {uid_of(BILLING.identity)}" in lines
     assert lines.count("+uid: a new one") == 3
     assert Report(7, found.changes, ()).summary == "Applied revision 7: 1 updated, 3 replaced."
+
+
+def test_what_an_interrupted_replace_left_closed_is_opened_also_where_nothing_heals_itself() -> None:
+    """Only an apply closes, so it is no drift; and publishing is refused until it is opened."""
+    sources = {ROOT: SourceSpec(path="platform", selfHeal=False)}
+    there = observed((tenant(), ORDERS))
+    topics = {uid: replace(live, meta={**live.meta, "closing": "1"}) for uid, live in there.topics.items()}
+    found = plan((tenant(), ORDERS), replace(there, topics=topics), sources)
+    for is_declared_anew in (True, False):
+        done, held = hold_back(found, there, sources, is_declared_anew=is_declared_anew)
+        assert (deeds(done), held) == (["repair Topic acme/orders"], ())
 
 
 def test_a_handler_that_is_renamed_stays_in_place() -> None:
