@@ -123,9 +123,14 @@ def test_with_postgresql_away_it_is_unknown_how_a_resource_fares(platform: Platf
         assert answer.status == 200
         assert {one["status"] for one in answer.body["status"]["conditions"]} == {"Unknown"}
         assert admin.get(f"{API}/topics").status == 200
-    eventually(
-        lambda: admin.get(f"{API}/topics/{topic}").body["status"]["conditions"][0]["status"] == "True", "PostgreSQL", 10
-    )
+    # A new revision is seen by who has noticed that the connection was cut, and has another: the tests to come rely on it.
+    platform.installation.label("Topic", "acme", topic, seen="again")
+
+    def is_followed() -> bool:
+        body = admin.get(f"{API}/topics/{topic}").body
+        return body["labels"] == {"seen": "again"} and body["status"]["conditions"][0]["status"] == "True"
+
+    eventually(is_followed, "PostgreSQL", 10)
 
 
 def test_everything_is_found_by_name_and_by_uid_and_in_its_list(platform: Platform, admin: Client) -> None:
