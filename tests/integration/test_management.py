@@ -123,7 +123,7 @@ def test_with_postgresql_away_it_is_unknown_how_a_resource_fares(platform: Platf
         assert answer.status == 200
         assert {one["status"] for one in answer.body["status"]["conditions"]} == {"Unknown"}
         assert admin.get(f"{API}/topics").status == 200
-    # A new revision is seen by who has noticed that the connection was cut, and has another: the tests to come rely on it.
+    # Who sees a new revision has noticed that the connection was cut, and has another: the tests to come rely on it.
     platform.installation.label("Topic", "acme", topic, seen="again")
 
     def is_followed() -> bool:
