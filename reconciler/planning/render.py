@@ -206,9 +206,8 @@ def _cost_text(cost: Cost) -> str:
     """What goes takes along."""
     counts = ((cost.messages, "message"), (cost.unfinished, "unfinished"), (cost.in_flight, "in flight"))
     told = [f"{number} {word}{'s' if word == 'message' and number != 1 else ''}" for number, word in counts if number]
-    if cost.readers:
-        told.append(f"read by {cost.readers}")
-    return f"takes along {', '.join(told)}" if told else "holds nothing"
+    holds = f"takes along {', '.join(told)}" if told else "holds nothing"
+    return f"{holds}, read by {cost.readers}" if cost.readers else holds
 
 
 def named(change: Change) -> str:
