@@ -54,18 +54,19 @@ def test_diff_shows_what_was_destroyed_outside(started: Desk, redis_client: Redi
 
 
 def test_diff_fails_with_two(started: Desk) -> None:
+    started.edit("  name: reports\n", "  name: reports\n  annotations: {mqops/protect: 'true'}\n")
     started.succeed("apply", "--auto-approve")
-    started.edit("partitions: 2", "partitions: 1")
-    started.edit("retention: 7d", "retention: 8d")
+    path = started.folder / "manifests/acme/orders.yaml"
+    path.write_text(path.read_text().partition("---\n# Pulled over HTTP")[0])
     refused = started.run("diff")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("error: cannot update Topic acme/orders: partitions may only grow")
+    assert refused.stderr.startswith("error: cannot delete Subscription acme/reports: Subscription acme/reports is")
 
     away = started.run("diff", DATABASE_URL="postgresql://127.0.0.1:1/none")
     assert (away.returncode, away.stdout) == (2, "")
     assert "PostgreSQL does not answer" in away.stderr
 
-    started.edit("partitions: 1", "partitons: 1")
+    started.edit("partitions: 2", "partitons: 2")
     broken = started.run("diff")
     assert (broken.returncode, broken.stdout) == (2, "")
     assert "manifests/acme/orders.yaml:10:3: spec.partitons" in broken.stderr
