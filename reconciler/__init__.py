@@ -7,6 +7,7 @@
     planning   what is to be done about it: pure, values in and values out
     stores     PostgreSQL and Redis: observing, writing, locks, migrations, the installation's stamp
     apply      carries a plan out;  pipeline  the whole way;  upkeep, loop  again and again, while it watches
+    reading    what pipeline begins with;  request  what it is asked and answers;  noting  what everybody is told of it
 
 ``manifests`` and ``planning`` import no driver, no clock and no environment: what they need comes in as an argument.
 """

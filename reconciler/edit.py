@@ -15,7 +15,8 @@ from reconciler.manifests.authority import EVERYTHING
 from reconciler.manifests.problem import Problem
 from reconciler.manifests.single import declared_again, judge, manifest_of
 from reconciler.manifests.validate import Declared
-from reconciler.pipeline import require_same_installation, with_report
+from reconciler.noting import with_report
+from reconciler.pipeline import require_same_installation
 from reconciler.planning.conditions import Pass
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.plan import Plan

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from reconciler.journal import Line
-from reconciler.pipeline import Planned
 from reconciler.planning.change import Action, Change
+from reconciler.request import Planned
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 

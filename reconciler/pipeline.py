@@ -1,122 +1,41 @@
-"""The whole way from a directory of manifests to what is applied, in the two halves that every caller needs: what would
-be done, and doing it. The command line, the watch loop and `mqops up` all come in here.
+"""The whole way from manifests that were read to what is applied, in the two halves that every caller needs: what would
+be done, and doing it. The command line, the watch loop and `mqops up` all come in here, with a ``request``.
 """
 
 import getpass
 import operator
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
-
-import psycopg
 
 from mqops.errors import BrokerNotAvailable, ConfigurationError, Refused
 from mqops.model import Identity, SourceSpec
 from mqops.nearest import nearest
 from mqops.settings import Settings
-from reconciler.apply import Outcome, Report, apply
+from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests import authority
-from reconciler.manifests.check import Checked, Lookup, check, check_file
-from reconciler.manifests.earlier import Earlier
-from reconciler.manifests.problem import Problem
-from reconciler.oversight import UNATTENDED, Oversight
-from reconciler.planning.change import Change
-from reconciler.planning.conditions import Pass, Undone
-from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, grown, guard
+from reconciler.manifests.check import Checked
+from reconciler.noting import note_pass
+from reconciler.planning.guard import grown, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired, unreplaced
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
-from reconciler.planning.scope import EVERYTHING, Scope
+from reconciler.planning.scope import Scope
 from reconciler.planning.waiting import as_applied
-from reconciler.provenance import follows_on, read_commit, read_trees
-from reconciler.state import NO_SOURCES, Applied, Commit, Content, Observed
-from reconciler.stores import Stores, conditions, drift, instance, lock, migrate, sources, translated
+from reconciler.provenance import follows_on
+from reconciler.request import Execution, NotThere, Planned, Request
+from reconciler.state import Content, Observed
+from reconciler.stores import Stores, drift, instance, lock, migrate, sources, translated
 from reconciler.stores.cost import read_costs
 from reconciler.stores.history import Author
 from reconciler.stores.instance import Instance
 from reconciler.stores.observe import Observer
 from reconciler.stores.sources import SourceState
-from reconciler.stores.store import read_named
-
-LOCK_TIMEOUT_SECONDS = 10.0
-"""How long an apply waits for another to finish, unless it is told otherwise."""
-
 
 _UNKNOWN = Content("", "")
 """Of a source that is taken over: its manifests are not here."""
-
-
-class ManifestsRejected(ConfigurationError):
-    """The manifests are wrong, and nothing was done. The message has a line for each problem."""
-
-    def __init__(self, directory: Path, problems: Sequence[Problem]) -> None:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [problem.render(directory) for problem in sorted(problems)]
-        super().__init__("\n".join((f"{count} in the manifests, nothing was changed:", *lines)))
-        self.problems = tuple(problems)
-
-
-class NotThere(ConfigurationError):
-    """What the plan was to be about is not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be planned."""
-
-    checked: Checked
-    settings: Settings
-    take_over: tuple[str, ...] = ()
-    """Sources that are no more: see ``plan``."""
-    scope: Scope = EVERYTHING
-    allowed: Allowances = NOTHING_ALLOWED
-    """What the guards let through."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, and what it was made from."""
-
-    request: Request
-    observed: Observed
-    plan: Plan
-    instance: Instance | None
-    """What the stores were stamped with when they were met; ``None`` when nothing was applied to them yet."""
-    holds: tuple[Hold, ...] = ()
-    """What keeps sources among the manifests' from being reconciled, by their names."""
-    held_back: int = 0
-    """How many resources of those are declared otherwise than they are applied."""
-    warnings: tuple[str, ...] = ()
-    """What else whoever applies this has to know of the stores."""
-    is_recovering: bool = False
-    """Whether the catalog was lost, and nothing was applied to it since."""
-    renewed: frozenset[str] = frozenset()
-    """Sources that are reconciled from these manifests for the first time: an apply notes it, and ends their pins."""
-
-
-class HasPlan(Protocol):
-    """What was found to be done, from manifests or from an earlier revision."""
-
-    @property
-    def plan(self) -> Plan: ...
-
-
-Found = TypeVar("Found", bound=HasPlan)
-
-
-@dataclass(frozen=True, slots=True)
-class Execution(Generic[Found]):
-    """How what was found is carried out."""
-
-    author: Author
-    select: Callable[[Found], Plan] = lambda found: found.plan
-    """What to do of it: by default all that it does not refuse."""
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
-    oversight: Oversight = UNATTENDED
 
 
 def author_of(trigger: str) -> Author:
@@ -126,44 +45,6 @@ def author_of(trigger: str) -> Author:
     except (KeyError, OSError):  # a container may run under a number that has no name
         user = f"uid-{os.getuid()}"
     return Author(f"{user}@{socket.gethostname()}", trigger)
-
-
-def check_manifests(
-    directory: Path, settings: Settings, earlier: Earlier | None = None, lookup: Lookup | None = None
-) -> Checked:
-    """Reads and checks the manifests, as ``check`` does. Raises ``ManifestsRejected`` with every problem they have."""
-    # Asked first: what is committed meanwhile is then applied as of the earlier commit, and no pin ends too early.
-    commit = read_commit(directory)
-    checked = check(directory, settings, earlier, lookup)
-    if checked.problems:
-        raise ManifestsRejected(directory, checked.problems)
-    return with_commit(checked, commit, directory)
-
-
-def with_commit(checked: Checked, commit: Commit | None, directory: Path) -> Checked:
-    """``checked`` as of ``commit``, which was asked for before it was read from ``directory``."""
-    trees = read_trees(directory, commit, {name: spec.path for name, spec in checked.sources.items()})
-    contents = {name: replace(content, tree=trees.get(name, "")) for name, content in checked.contents.items()}
-    return replace(checked, commit=commit, contents=contents, directory=None if commit is None else directory)
-
-
-def check_given(path: Path, data: bytes, settings: Settings, lookup: Lookup | None = None) -> Checked:
-    """The same for manifests that were read from one file, or from what ``path`` stands for; of no commit."""
-    checked = check_file(path.name, data, settings, lookup)
-    if checked.problems:
-        raise ManifestsRejected(path.parent, checked.problems)
-    return checked
-
-
-def applied_in(database: "psycopg.Connection[Any]") -> Lookup:
-    """Looks there for what manifests name and do not declare. Raises ``BrokerNotAvailable`` when it is away, and
-    ``ConfigurationError`` when it is not migrated."""
-
-    def look_up(identities: Collection[Identity]) -> Collection[Applied]:
-        with translated():
-            return read_named(database, identities)
-
-    return look_up
 
 
 @dataclass(slots=True)
@@ -307,7 +188,7 @@ def apply_manifests(
 
     Raises like ``plan_manifests``; and ``Conflict`` when another apply holds a lock for too long.
     """
-    author, owners = replace(execution.author, commit=request.checked.commit), _owners(request)
+    author, owners = replace(execution.author, commit=request.checked.commit), request.owners
     with translated():
         _require_migrated(stores)
     with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
@@ -325,45 +206,6 @@ def apply_manifests(
         with suppress(BrokerNotAvailable):  # it is applied; the next pass notes it
             note_pass(planned, stores, report)
         return replace(planned, plan=selected), report
-
-
-def note_pass(planned: Planned, stores: Stores, report: Report | None = None, reported: Iterable[Change] = ()) -> None:
-    """Notes of the resources what ``planned`` found of them, and what came of it: in their conditions, and what was
-    changed outside and is not put right. ``report`` is ``None`` before anything is done; ``reported`` is only reported.
-    Raises ``BrokerNotAvailable``."""
-    checked = planned.request.checked
-    found = Pass(
-        planned.observed,
-        planned.plan,
-        {*NO_SOURCES, *checked.sources},  # nobody else watches over what no source has
-        planned.holds,
-        frozenset(change.identity for change in reported),
-        is_whole=planned.request.scope.is_whole,
-    )
-    conditions.note(stores.database, found if report is None else with_report(found, report))
-    _note_drift(planned, stores, () if report is None else [change.identity for change in report.done])
-
-
-def _note_drift(planned: Planned, stores: Stores, put_right: Collection[Identity]) -> None:
-    """What a limited plan has not looked at stays as it is noted."""
-    scope = planned.request.scope
-    if not scope.targets and not scope.labels:
-        left = [one for one in planned.plan.drift if one.identity not in put_right or one.message]
-        drift.note(stores.database, left, {*NO_SOURCES, *_owners(planned.request)})
-
-
-def with_report(found: Pass, report: Report) -> Pass:
-    """``found``, and what came of it."""
-    undone = (*report.failed, *report.not_done)
-    return replace(
-        found,
-        done=frozenset(change.identity for change in report.done),
-        undone={it.identity: Undone(it.message, it.outcome is Outcome.FAILED) for it in undone},
-    )
-
-
-def _owners(request: Request) -> set[str]:
-    return {*request.checked.sources, *request.take_over}
 
 
 def require_targets(scope: Scope, known: Collection[Identity]) -> None:
@@ -426,7 +268,7 @@ def holds_of(request: Request, states: Mapping[str, SourceState]) -> tuple[Hold,
     contents = request.checked.contents
     found = {
         name: hold
-        for name in sorted(_owners(request))
+        for name in sorted(request.owners)
         if name in states and (hold := states[name].hold(contents.get(name, _UNKNOWN))) is not None
     }
     for name in request.take_over:

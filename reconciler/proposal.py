@@ -16,22 +16,14 @@ from reconciler.manifests.authority import DEFAULT_SOURCE, EVERYTHING
 from reconciler.manifests.check import Checked, check_files
 from reconciler.manifests.part import Part, check_part
 from reconciler.manifests.single import declared_again
-from reconciler.pipeline import (
-    ManifestsRejected,
-    Planned,
-    Request,
-    applied_in,
-    holds_of,
-    plan_manifests,
-    plan_observed,
-    require_same_installation,
-    require_targets,
-)
+from reconciler.pipeline import holds_of, plan_manifests, plan_observed, require_same_installation, require_targets
 from reconciler.planning import scope as scopes
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances
 from reconciler.planning.part import is_part_of, part_of
 from reconciler.planning.scope import Scope
 from reconciler.planning.view import is_of, seen_by, unowned
+from reconciler.reading import ManifestsRejected, applied_in
+from reconciler.request import Planned, Request
 from reconciler.state import Applied
 from reconciler.stores import Stores, drift, sources, translated
 from reconciler.stores.observe import observe, observe_rows, observe_tenant

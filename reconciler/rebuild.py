@@ -11,9 +11,10 @@ from mqops.errors import ConfigurationError
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.pipeline import Execution, establish
+from reconciler.pipeline import establish
 from reconciler.planning.plan import Plan, plan
 from reconciler.planning.recovered import recovered
+from reconciler.request import Execution
 from reconciler.state import REBUILT, Observed
 from reconciler.stores import Stores, instance, lock, migrate, translated
 from reconciler.stores.instance import Instance

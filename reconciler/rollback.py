@@ -13,11 +13,13 @@ from mqops.model import Identity, SourceSpec
 from mqops.settings import Settings
 from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
-from reconciler.pipeline import Execution, establish, require_same_installation, with_report
+from reconciler.noting import with_report
+from reconciler.pipeline import establish, require_same_installation
 from reconciler.planning.conditions import Pass
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import grounded
 from reconciler.planning.plan import Plan, plan
+from reconciler.request import Execution
 from reconciler.state import NO_SOURCES, Applied, Observed, Resource
 from reconciler.stores import Stores, conditions, drift, lock, revisions, sources
 from reconciler.stores.cost import read_costs

@@ -7,9 +7,10 @@ from mqops.errors import ConfigurationError, Conflict
 from mqops.model import Identity
 from mqops.nearest import nearest
 from mqops.settings import Settings
-from reconciler.pipeline import LOCK_TIMEOUT_SECONDS, require_same_installation
+from reconciler.pipeline import require_same_installation
 from reconciler.planning.beside import suspended_text, target_text
 from reconciler.planning.holds import Hold
+from reconciler.request import LOCK_TIMEOUT_SECONDS
 from reconciler.state import Applied, Suspended
 from reconciler.stores import Stores, lock, sources, suspensions
 from reconciler.stores.history import Author

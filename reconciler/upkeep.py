@@ -21,22 +21,9 @@ from reconciler.manifests.check import Checked
 from reconciler.manifests.earlier import Earlier
 from reconciler.manifests.problem import printable
 from reconciler.measures import Measures
+from reconciler.noting import note_pass
 from reconciler.oversight import Unattended
-from reconciler.pipeline import (
-    LOCK_TIMEOUT_SECONDS,
-    Execution,
-    ManifestsRejected,
-    Memory,
-    Planned,
-    Request,
-    applied_in,
-    apply_manifests,
-    author_of,
-    check_manifests,
-    note_pass,
-    plan_manifests,
-    with_commit,
-)
+from reconciler.pipeline import Memory, apply_manifests, author_of, plan_manifests
 from reconciler.planning.change import Action, Change
 from reconciler.planning.drift_shown import what
 from reconciler.planning.plan import Plan, hold_back
@@ -44,6 +31,8 @@ from reconciler.planning.refusals import Obstacle
 from reconciler.planning.render import named, unclaimed_note
 from reconciler.planning.wording import value_text
 from reconciler.provenance import read_commit
+from reconciler.reading import ManifestsRejected, applied_in, check_manifests, with_commit
+from reconciler.request import LOCK_TIMEOUT_SECONDS, Execution, Planned, Request
 from reconciler.state import Applied
 from reconciler.stores import Stores
 

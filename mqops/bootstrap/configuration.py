@@ -22,7 +22,6 @@ from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.edit import Edit, Edited, Invalid, edit
 from reconciler.manifests.problem import Problem
-from reconciler.pipeline import ManifestsRejected, NotThere
 from reconciler.planning.change import Action, Change
 from reconciler.planning.guard import Allowances
 from reconciler.planning.holds import Hold
@@ -34,6 +33,8 @@ from reconciler.planning.scope import Scope
 from reconciler.planning.view import without_digests
 from reconciler.proposal import Proposal as Proposed
 from reconciler.proposal import propose
+from reconciler.reading import ManifestsRejected
+from reconciler.request import NotThere
 from reconciler.state import NO_SOURCES, Applied, Observed
 from reconciler.stores.history import Author
 from reconciler.stores.inventory import numbers_of

@@ -113,7 +113,7 @@ def applied_elsewhere(settings: Settings) -> "Lookup":
     """For checks of manifests that need no database unless they name what they do not declare; without one, all that
     they name has to be declared with them."""
 
-    from reconciler.pipeline import applied_in  # a worker, which needs this module, needs none of that
+    from reconciler.reading import applied_in  # a worker, which needs this module, needs none of that
 
     def look_up(identities: Collection[Identity]) -> "Collection[Applied] | None":
         with contextlib.suppress(MqopsError, ConfigurationError), open_database(settings) as database:

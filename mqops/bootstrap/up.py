@@ -38,15 +38,9 @@ from mqops.embedded.valkey import start_valkey, valkey_url
 from mqops.errors import ConfigurationError
 from mqops.settings import Settings, settings_from
 from reconciler.manifests.secrets import secret_files
-from reconciler.pipeline import (
-    Execution,
-    ManifestsRejected,
-    Request,
-    applied_in,
-    apply_manifests,
-    author_of,
-    check_manifests,
-)
+from reconciler.pipeline import apply_manifests, author_of
+from reconciler.reading import ManifestsRejected, applied_in, check_manifests
+from reconciler.request import Execution, Request
 from reconciler.state import Resource
 from reconciler.stores.migrate import migrate
 from reconciler.stores.observe import observe_rows

@@ -13,10 +13,10 @@ from mqops.errors import ConfigurationError
 if TYPE_CHECKING:
     from mqops.settings import Settings
     from reconciler.manifests.check import Checked
-    from reconciler.pipeline import Planned, Request
     from reconciler.planning.guard import Allowances
     from reconciler.planning.saved import Basis, PlaceDocument, RequestDocument, SavedDocument
     from reconciler.planning.scope import Scope
+    from reconciler.request import Planned, Request
 
 File = Annotated[
     str | None,
@@ -94,7 +94,7 @@ class Asked:
 
     def request(self, settings: "Settings") -> "Request":
         """Reads and checks the manifests. Raises ``ConfigurationError`` when they are not there, or wrong."""
-        from reconciler.pipeline import Request
+        from reconciler.request import Request
 
         return Request(self._checked(settings), settings, self.take_over, self.scope, self.allowed)
 
@@ -130,8 +130,8 @@ class Asked:
 
     def _checked(self, settings: "Settings") -> "Checked":
         from mqops.bootstrap.control import applied_elsewhere
-        from reconciler.pipeline import check_given, check_manifests
         from reconciler.provenance import read_commit
+        from reconciler.reading import check_given, check_manifests
 
         lookup = applied_elsewhere(settings)
         if self.directory is not None:

@@ -61,7 +61,9 @@ def diff(
 
 def _planned(directory: Path, taken: list[str]) -> "Plan":
     from mqops.bootstrap.control import applied_elsewhere, current_settings, open_stores
-    from reconciler.pipeline import Request, check_manifests, plan_manifests
+    from reconciler.pipeline import plan_manifests
+    from reconciler.reading import check_manifests
+    from reconciler.request import Request
 
     settings = current_settings()
     with Console(stderr=True).status("planning"):

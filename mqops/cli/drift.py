@@ -44,7 +44,7 @@ def drift(
     """
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.drifting import look
-    from reconciler.pipeline import check_manifests
+    from reconciler.reading import check_manifests
 
     scope = scope_for(target, selector, refresh_only=False)
     settings = current_settings()

@@ -40,8 +40,8 @@ from mqops.errors import ConfigurationError
 if TYPE_CHECKING:
     from mqops.settings import Settings
     from reconciler.journal import Line
-    from reconciler.pipeline import Found, Planned
     from reconciler.planning.plan import Plan
+    from reconciler.request import Found, Planned
 
     Select = Callable[[Planned], Plan]
 
@@ -198,7 +198,8 @@ class _Manner:
 def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.journal import journal
-    from reconciler.pipeline import Execution, apply_manifests, author_of, exactly, plan_manifests
+    from reconciler.pipeline import apply_manifests, author_of, exactly, plan_manifests
+    from reconciler.request import Execution
 
     settings = current_settings()
     with working("planning") as status:

@@ -128,7 +128,7 @@ def _word(identity: "Identity") -> str:
 
 def _files(asked: Asked, source: str | None) -> dict[str, str]:
     """What to send: of a tree that says which files are ``source``'s, those. Raises ``ManifestsRejected``."""
-    from reconciler.pipeline import ManifestsRejected
+    from reconciler.reading import ManifestsRejected
 
     contents, checked = _read(asked)
     names = set(contents)
@@ -168,7 +168,7 @@ def _require_known(sent: Sent) -> None:
 def _told(error: Answered, asked: Asked) -> Exception:
     """The server's error as what the same would be here."""
     from reconciler.manifests.problem import Problem
-    from reconciler.pipeline import ManifestsRejected
+    from reconciler.reading import ManifestsRejected
 
     body = error.details.get("body", {})
     if body.get("code") == Refused.code:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.apply import Report, Result
-    from reconciler.pipeline import Planned
     from reconciler.planning.holds import Hold
     from reconciler.planning.plan import Plan
+    from reconciler.request import Planned
 
 _MOST_SHOWN = 100
 """The plan itself shows all of them; what came of the others is told in numbers, and by `mqops history show`."""

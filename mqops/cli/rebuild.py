@@ -32,9 +32,10 @@ def rebuild(
     """
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.journal import journal
-    from reconciler.pipeline import Execution, author_of
+    from reconciler.pipeline import author_of
     from reconciler.rebuild import plan_rebuild
     from reconciler.rebuild import rebuild as rebuild_catalog
+    from reconciler.request import Execution
 
     timeout_seconds = seconds_of("--lock-timeout", lock_timeout)
     if output == "json" and not auto_approve:

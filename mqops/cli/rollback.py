@@ -51,7 +51,8 @@ def rollback(
     """
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.journal import journal
-    from reconciler.pipeline import Execution, author_of
+    from reconciler.pipeline import author_of
+    from reconciler.request import Execution
     from reconciler.rollback import Wanted, plan_rollback, roll_back
 
     timeout_seconds = seconds_of("--lock-timeout", lock_timeout)

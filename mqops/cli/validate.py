@@ -53,7 +53,7 @@ def validate(
 def _beside_others(directory: Path) -> "Checked":
     from mqops.bootstrap.control import current_settings, open_database
     from reconciler.manifests.check import check
-    from reconciler.pipeline import applied_in
+    from reconciler.reading import applied_in
 
     settings = current_settings()
     with open_database(settings) as database:

@@ -13,7 +13,9 @@ from trees import manifest, together, tree
 
 from mqops.bootstrap.control import open_stores
 from mqops.settings import Settings
-from reconciler.pipeline import Execution, Request, apply_manifests, check_manifests
+from reconciler.pipeline import apply_manifests
+from reconciler.reading import check_manifests
+from reconciler.request import Execution, Request
 from reconciler.stores import instance
 from reconciler.stores.history import Author
 

@@ -23,7 +23,9 @@ from waiting import eventually
 
 from mqops.bootstrap.control import open_stores
 from mqops.settings import Settings
-from reconciler.pipeline import Execution, Request, apply_manifests, author_of, check_manifests
+from reconciler.pipeline import apply_manifests, author_of
+from reconciler.reading import check_manifests
+from reconciler.request import Execution, Request
 
 MAKER, OTHER, ADMIN, GLOBEX = "key-of-maker", "key-of-other", "key-of-admin", "key-of-globex"
 

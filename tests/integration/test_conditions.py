@@ -17,7 +17,10 @@ from mqops.bootstrap.control import current_settings, open_stores
 from mqops.keys import Keyspace, bucket_of
 from mqops.model import Identity
 from reconciler.edit import Edit, edit
-from reconciler.pipeline import Request, check_manifests, note_pass, plan_manifests
+from reconciler.noting import note_pass
+from reconciler.pipeline import plan_manifests
+from reconciler.reading import check_manifests
+from reconciler.request import Request
 from reconciler.stores.observe import observe
 from reconciler.upkeep import Upkeep, Verdict
 
@@ -81,7 +84,7 @@ def test_what_is_applied_is_ready_and_nothing_is_noted_of_it(shell: Shell, datab
 
 
 def test_what_is_deleted_outside_is_not_ready_from_the_next_look_on_until_it_is_repaired(
-    shell: Shell, database_url: str, redis_client: Redis, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, database_url: str, redis_client: Redis, upkeep: Upkeep
 ) -> None:
     shell.succeed("apply", "--auto-approve")
     destroy_stream(redis_client)
@@ -98,12 +101,12 @@ def test_what_is_deleted_outside_is_not_ready_from_the_next_look_on_until_it_is_
 
 
 def test_a_look_that_cannot_repair_it_leaves_it_not_ready(
-    shell: Shell, database_url: str, redis_client: Redis, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, database_url: str, redis_client: Redis, upkeep: Upkeep
 ) -> None:
     """Another apply hangs, and has the lock."""
     shell.succeed("apply", "--auto-approve")
     destroy_stream(redis_client)
-    monkeypatch.setattr("reconciler.pipeline.LOCK_TIMEOUT_SECONDS", 0.1)
+    upkeep.lock_timeout_seconds = 0.1
     with psycopg.connect(database_url, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('mq_apply'), hashtext('default'))")
         assert upkeep.look() is Verdict.UNFINISHED

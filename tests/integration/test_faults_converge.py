@@ -33,8 +33,9 @@ from mqops.lua import load_script
 from mqops.message import Envelope, new_message_id
 from mqops.settings import Settings
 from reconciler.manifests.check import Checked
-from reconciler.pipeline import Execution, Planned, Request, apply_manifests, plan_manifests
+from reconciler.pipeline import apply_manifests, plan_manifests
 from reconciler.planning.guard import Allowances
+from reconciler.request import Execution, Planned, Request
 from reconciler.stores.observe import observe
 from reconciler.stores.revisions import read_state
 

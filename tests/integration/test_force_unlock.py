@@ -18,7 +18,9 @@ from waiting import eventually
 from mqops.bootstrap.control import current_settings, open_stores
 from mqops.errors import ConfigurationError, Conflict
 from reconciler.oversight import Progress
-from reconciler.pipeline import Execution, Request, apply_manifests, check_manifests
+from reconciler.pipeline import apply_manifests
+from reconciler.reading import check_manifests
+from reconciler.request import Execution, Request
 from reconciler.stores import lock, provision
 from reconciler.stores.observe import observe
 
