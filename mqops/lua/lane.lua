@@ -34,9 +34,11 @@ local function text(milliseconds)
   return string.format('%.0f', milliseconds)
 end
 
--- Whether there are entries in the stream that this lane has not read.
+-- Whether there are entries in the stream that this lane has not read. Those that were written off (see gaps) are not.
 local function has_undelivered(lane)
-  return offset_of(redis.call('HGET', lane.topic .. ':meta', 'last:' .. lane.partition)) > offset_of(lane.position)
+  local last = redis.call('HGET', lane.topic .. ':meta', 'last:' .. lane.partition)
+  local unread = offset_of(last) - offset_of(lane.position)
+  return unread > 0 and unread > (tonumber(redis.call('HGET', lane.meta, 'gone:' .. lane.partition)) or 0)
 end
 
 -- Sets the lane's place in `due` (its next lease deadline or retry to come) and answers whether a retry is due now.

@@ -238,7 +238,8 @@ def host(world: World) -> None:
 
 
 def web_workers(world: World) -> None:
-    assert len(world.serve.children()) == 3
+    # The first of them answers before the others are there.
+    eventually(lambda: len(world.serve.children()) == 3, "three workers", 10)
 
 
 def drain_timeout(world: World) -> None:

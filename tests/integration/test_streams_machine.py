@@ -442,3 +442,32 @@ def test_any_sequence_of_steps_holds_the_invariants(redis_client: "redis.Redis")
         StreamsMachine,
         settings=settings(max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )
+
+
+class Chosen:
+    """Draws what it was given."""
+
+    def __init__(self, ids: set[str]) -> None:
+        self.ids = ids
+
+    def draw(self, strategy: object, label: str) -> set[str]:
+        return self.ids
+
+
+def test_what_was_deleted_behind_all_that_is_read_is_no_work(redis_client: "redis.Redis") -> None:
+    """A lane that had nothing left but what somebody had deleted stayed among those that have work."""
+    StreamsMachine.redis = redis_client
+    machine = StreamsMachine()
+    try:
+        machine.prepare()
+        machine.publish(batch=[(0, "", False), (0, "", False)], generation=1)
+        stream = machine.keys.stream(BUCKET, machine.topic, 0)
+        [(last, _)] = machine.redis.xrevrange(stream, count=1)
+        machine.delete_messages_and_repair(partition=0, data=Chosen({last.decode()}))
+        machine.outlive_retention()
+        machine.timers()
+        machine.counters()
+        machine.publish(batch=[(0, "", False)], generation=1)
+        machine.timers()
+    finally:
+        machine.teardown()
