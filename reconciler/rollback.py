@@ -1,10 +1,10 @@
 """Back to what the catalog held at an earlier revision, through a plan like any other.
 
-The sources are pinned to the revision before anything is changed, so that no reconciler undoes it, wherever it stops:
-the same rollback run again finishes it.
+The sources that something changes of are pinned to the revision before anything is changed, so that no reconciler
+undoes it, wherever it stops: the same rollback run again finishes it. The others go on following their manifests.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from reconciler.apply import Report, apply
 from reconciler.garbage import without_garbage_collection
 from reconciler.noting import with_report
 from reconciler.pipeline import establish, require_same_installation
+from reconciler.planning.change import Change
 from reconciler.planning.conditions import Pass
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
 from reconciler.planning.holds import grounded
@@ -43,14 +44,19 @@ class Rollback:
     """What going back would do."""
 
     wanted: Wanted
-    """With the sources that it is about."""
+    sources: tuple[str, ...]
+    """Those that it is about."""
     observed: Observed
     plan: Plan
 
     @property
-    def is_going(self) -> bool:
-        """Whether there is something to pin: not when there was something to change, and all of it is refused."""
-        return bool(self.plan.changes) or not self.plan.refused
+    def pinned(self) -> tuple[str, ...]:
+        """The sources that it pins: those that something changes of, and those that it was told. None when there was
+        something to change, and all of it is refused."""
+        if self.plan.refused and not self.plan.changes:
+            return ()
+        changed = {owner for change in self.plan.changes for owner in _owners(change)}
+        return tuple(name for name in self.sources if name in changed or name in self.wanted.sources)
 
 
 def plan_rollback(wanted: Wanted, stores: Stores) -> Rollback:
@@ -74,24 +80,24 @@ def plan_rollback(wanted: Wanted, stores: Stores) -> Rollback:
         costs = read_costs(stores, observed, found.changes)
         found = guard(found, observed, specs, costs, wanted.allowed)
     found = replace(found, drift=drift.since(found.drift, stores.database))
-    return Rollback(replace(wanted, sources=chosen), observed, found)
+    return Rollback(wanted, chosen, observed, found)
 
 
 def roll_back(found: Rollback, stores: Stores, execution: Execution[Rollback]) -> tuple[Rollback, Report]:
-    """Goes back to where ``found`` does: plans anew under the sources' locks, pins them, and does what
-    ``execution`` selects. When all of it is refused, nothing is pinned.
+    """Goes back to where ``found`` does: plans anew under the sources' locks, pins those that it says, and does what
+    ``execution`` selects.
 
     Raises like ``plan_rollback``; and ``Conflict`` when an apply holds a lock for too long.
     """
     wanted = found.wanted
     require_same_installation(wanted.settings, stores)
     author = replace(execution.author, note=f"to revision {wanted.revision}")
-    with lock.hold(stores.database, wanted.sources, author, execution.lock_timeout_seconds):
+    with lock.hold(stores.database, found.sources, author, execution.lock_timeout_seconds):
         planned = plan_rollback(wanted, stores)
         selected = execution.select(planned)
         establish(stores, wanted.settings)
-        if planned.is_going:
-            sources.pin(stores.database, wanted.sources, author.actor, wanted.revision)
+        if planned.pinned:
+            sources.pin(stores.database, planned.pinned, author.actor, wanted.revision)
         report = apply(selected, planned.observed, stores, author, execution.oversight)
         with suppress(BrokerNotAvailable):  # it is applied
             _note(planned, report, stores)
@@ -100,10 +106,17 @@ def roll_back(found: Rollback, stores: Stores, execution: Execution[Rollback]) -
 
 def _note(planned: Rollback, report: Report, stores: Stores) -> None:
     """Of the resources, what came of it."""
-    chosen = planned.wanted.sources
+    chosen = planned.sources
     states = [sources.read_states(stores.database).get(name) for name in chosen]
     pins = [state.pin for state in states if state is not None and state.pin is not None]
     conditions.note(stores.database, with_report(Pass(planned.observed, planned.plan, chosen, pins), report))
+
+
+def _owners(change: Change) -> Iterator[str]:
+    """Whose it is, and whose it was."""
+    yield change.resource.managed_by
+    if change.before is not None:
+        yield change.before.resource.managed_by
 
 
 def _chosen(revision: int, names: Collection[str], past: Collection[Resource]) -> tuple[str, ...]:

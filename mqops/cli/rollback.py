@@ -1,5 +1,6 @@
 """`mqops rollback`: back to what was applied at an earlier revision."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,9 +46,9 @@ def rollback(
 ) -> None:
     """Go back to what sources had applied at a revision: show the plan, ask, and carry it out.
 
-    The sources stay pinned to it until a commit changes their manifests (outside git: until they change), or
-    `mqops resume`. Messages that were deleted since do not come back. Exit code 1 when a change failed, 3
-    when one is refused, or a source is suspended.
+    The sources that something changes of, and those of --source, stay pinned to it until a commit changes their
+    manifests (outside git: until they change), or `mqops resume`. Messages that were deleted since do not come back.
+    Exit code 1 when a change failed, 3 when one is refused, or a source is suspended.
     """
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.journal import journal
@@ -72,7 +73,7 @@ def rollback(
         planned, report = roll_back(found, stores, execution)
     log_changes(settings, journal(report, planned.plan, execution.author))
     tell(report, planned.plan, output)
-    if output == "text" and planned.is_going:
+    if output == "text" and planned.pinned:
         typer.echo(_pinned_text(planned))
     if not report.is_complete:
         raise typer.Exit(ERROR)
@@ -85,13 +86,18 @@ def _show(planned: "Rollback") -> None:
         typer.echo(f"No changes. What is applied is what was at revision {planned.wanted.revision}.")
     else:
         show(planned.plan, "", "text")
+    if planned.pinned:
+        typer.echo(f"{_sources_text(planned.pinned)} to be pinned to revision {planned.wanted.revision}.")
 
 
 def _pinned_text(planned: "Rollback") -> str:
-    names, revision = planned.wanted.sources, planned.wanted.revision
-    what = f"Source {names[0]} is" if len(names) == 1 else f"Sources {', '.join(names)} are"
+    names, revision = planned.pinned, planned.wanted.revision
     ways = ", ".join(f"`mqops resume {name}`" for name in names)
     return (
-        f"{what} pinned to revision {revision}, until a commit changes the manifests (outside git: until "
-        f"they change), or {ways}."
+        f"{_sources_text(names)} pinned to revision {revision}, until a commit changes the manifests (outside git: "
+        f"until they change), or {ways}."
     )
+
+
+def _sources_text(names: Sequence[str]) -> str:
+    return f"Source {names[0]} is" if len(names) == 1 else f"Sources {', '.join(names)} are"

@@ -20,6 +20,8 @@ def test_a_rollback_brings_back_what_was_and_pins_the_source(checkout: Shell) ->
     assert "  - delete Topic acme/more (holds nothing)  was acme.yaml:16\n" in shown
     assert "  ~ update Topic acme/orders  acme.yaml:6\n      maxBacklog: 7 → 10000\n" in shown
     assert "Applied revision 3: 1 updated, 1 deleted.\nSource default is pinned to revision 1, until" in shown
+    asked, done = shown.index("Source default is to be pinned to revision 1.\n"), shown.index("updated Topic")
+    assert asked < done
     assert applied(checkout) == BEFORE
     latest = json.loads(checkout.succeed("history", "--limit", "1", "-o", "json"))["revisions"][0]
     assert (latest["trigger"], latest["note"], latest["commit"]) == ("rollback", "to revision 1", None)
@@ -160,7 +162,8 @@ def test_a_rollback_can_be_left_with_resume(shell: Shell) -> None:
     assert applied(shell) == AFTER
 
 
-def test_a_rollback_of_one_source_leaves_the_others_alone(shell: Shell) -> None:
+def two_sources(shell: Shell) -> None:
+    """Applies the sources shop and news, each with a topic of a tenant of its name."""
     shell.manifest.unlink()
     sources = "apiVersion: mqops/v1\nkind: Source\nmetadata: {name: NAME}\nspec: {path: NAME}\n"
     (shell.folder / "manifests/sources.yaml").write_text(
@@ -173,17 +176,50 @@ def test_a_rollback_of_one_source_leaves_the_others_alone(shell: Shell) -> None:
         (folder / "tenant.yaml").write_text(tenant.replace("NAME", name))
         (folder / "topic.yaml").write_text(MORE.replace("---\n", "").replace("acme", name))
     shell.succeed("apply", "--auto-approve")
+
+
+def bounded(shell: Shell, source: str, most: int) -> None:
+    """Writes the source's topic with another ``maxBacklog``."""
+    topic = MORE.replace("---\n", "").replace("acme", source).replace("{}", f"{{maxBacklog: {most}}}")
+    (shell.folder / "manifests" / source / "topic.yaml").write_text(topic)
+
+
+def test_a_rollback_of_one_source_leaves_the_others_alone(shell: Shell) -> None:
+    two_sources(shell)
     for name in ("shop", "news"):
-        (shell.folder / "manifests" / name / "topic.yaml").write_text(
-            MORE.replace("---\n", "").replace("acme", name).replace("{}", "{maxBacklog: 5}")
-        )
+        bounded(shell, name, 5)
     shell.succeed("apply", "--auto-approve")
     shell.succeed("rollback", "1", "--source", "shop", "--auto-approve")
     items = json.loads(shell.succeed("get", "topics", "-o", "json"))["items"]
     assert {it["metadata"]["tenant"]: it["spec"]["maxBacklog"] for it in items} == {"shop": 10_000, "news": 5}
-    topic = shell.folder / "manifests/news/topic.yaml"
-    topic.write_text(topic.read_text().replace("5", "6"))
+    bounded(shell, "news", 6)
     done = shell.run("apply", "--auto-approve")
     assert done.returncode == 3
     assert done.stdout.endswith("\nApplied revision 4: 1 updated.\n")
     assert "source 'shop' is pinned to revision 1" in done.stderr
+
+
+def test_a_rollback_pins_only_the_sources_that_it_changes_something_of(shell: Shell) -> None:
+    two_sources(shell)
+    bounded(shell, "shop", 5)
+    shell.succeed("apply", "--auto-approve")
+    shown = shell.succeed("rollback", "1", "--auto-approve")
+    assert "\nSource shop is to be pinned to revision 1.\nupdated Topic shop/more\n" in shown
+    assert shown.endswith("(outside git: until they change), or `mqops resume shop`.\n")
+    bounded(shell, "news", 6)
+    done = shell.run("apply", "--auto-approve")
+    assert done.returncode == 3
+    assert done.stdout.endswith("\nApplied revision 4: 1 updated.\n")
+    assert "source 'shop' is pinned to revision 1" in done.stderr
+    assert "source 'news'" not in done.stderr
+
+
+def test_a_rollback_that_changes_nothing_pins_only_what_it_was_told(shell: Shell) -> None:
+    two_sources(shell)
+    shown = shell.succeed("rollback", "1", "--auto-approve")
+    assert shown == "No changes. What is applied is what was at revision 1.\n"
+    bounded(shell, "news", 6)
+    assert "Applied revision 2: 1 updated." in shell.succeed("apply", "--auto-approve")
+    shown = shell.succeed("rollback", "2", "--source", "news", "--auto-approve")
+    assert "\nSource news is to be pinned to revision 2.\n" in shown
+    assert "source 'news' is pinned to revision 2" in shell.run("apply", "--auto-approve").stderr
