@@ -1,7 +1,7 @@
 """Lets the management API change what is declared: its wishes become edits of the reconciler."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.edit import Edit, Edited, Invalid, edit
 from reconciler.manifests.problem import Problem
-from reconciler.planning.change import Action, Change
+from reconciler.planning.change import Change
 from reconciler.planning.guard import Allowances
 from reconciler.planning.holds import Hold
 from reconciler.planning.markdown import markdown
@@ -35,9 +35,8 @@ from reconciler.proposal import Proposal as Proposed
 from reconciler.proposal import propose
 from reconciler.reading import ManifestsRejected
 from reconciler.request import NotThere
-from reconciler.state import NO_SOURCES, Applied, Observed
+from reconciler.state import NO_SOURCES, Applied
 from reconciler.stores.history import Author
-from reconciler.stores.inventory import numbers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class ReconciledConfiguration:
         if not wish.is_dry:
             _require_done(wish, edited)
         report = edited.report
-        destroyed = tuple(_destroyed(edited.plan.changes, edited.observed)) if report is not None else ()
+        destroyed = tuple(_destroyed(report.done)) if report is not None else ()
         return Granted(as_json(edited.plan), None if report is None else report.revision, destroyed)
 
     def plan(self, proposal: Proposal) -> Planned:
@@ -195,9 +194,11 @@ def _problem_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _destroyed(changes: tuple[Change, ...], observed: Observed) -> Iterator[dict[str, Any]]:
+def _destroyed(changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
+    """What went, and what with it: by the same numbers as the guards go by."""
     for change in changes:
-        if change.action is Action.DELETE and change.before is not None:
-            numbers = numbers_of(change.before, observed)
-            lost = {"unfinished": numbers["backlog"]} if "backlog" in numbers else {}
-            yield {"kind": change.identity.kind, "name": change.identity.name, "id": change.before.uid, **lost}
+        gone, cost = change.gone, change.cost
+        if gone is not None:
+            lost = {} if cost is None else {"messages": cost.messages, "unfinished": cost.unfinished}
+            kind, _, name = gone.resource.identity
+            yield {"kind": kind, "name": name, "id": gone.uid, **lost}

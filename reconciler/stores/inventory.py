@@ -201,7 +201,7 @@ def _milliseconds(when: datetime) -> int:
 
 def _item(applied: Applied, known: _Known, observed: Observed) -> Item:
     uid = applied.uid
-    status, numbers = known.status(applied, observed), numbers_of(applied, observed)
+    status, numbers = known.status(applied, observed), _numbers_of(applied, observed)
     beside = (observed.overrides.get(uid), suspension_of(applied, observed))
     return Item(applied, *known.ages[uid], numbers, status, *beside)
 
@@ -215,7 +215,7 @@ def _topic_uid(applied: Applied, rows: Mapping[Identity, Applied]) -> str:
     return applied.uid if identity.kind in STORED else ""
 
 
-def numbers_of(applied: Applied, observed: Observed) -> dict[str, int]:
+def _numbers_of(applied: Applied, observed: Observed) -> dict[str, int]:
     """See ``Item.numbers``."""
     identity = applied.resource.identity
     topic = observed.topics.get(_topic_uid(applied, observed.applied))

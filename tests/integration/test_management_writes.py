@@ -121,8 +121,26 @@ def test_a_delete_says_what_it_destroyed(platform: Platform, admin: Client) -> N
     deleted = {(one["kind"], one["name"]): one for one in answer.body["deleted"]}
     assert set(deleted) == {("Queue", queue), ("Subscription", queue), ("Topic", f"{queue}.deadletter")}
     assert deleted["Queue", queue]["id"] == uid
-    assert deleted["Subscription", queue]["unfinished"] == 3
+    numbers = {of: (one["messages"], one["unfinished"]) for (of, _), one in deleted.items()}
+    assert numbers == {"Queue": (3, 3), "Subscription": (0, 3), "Topic": (0, 0)}
     assert platform.acme.post(f"/queues/{queue}/publish", {"payload": 1}).status == 404
+
+
+def test_a_deleted_topic_that_nobody_reads_says_what_it_held(platform: Platform, admin: Client) -> None:
+    topic = made(platform, admin, "topics")
+    assert platform.acme.publish(topic, {"messages": [{"payload": 1}, {"payload": 2}]}).status == 200
+    [deleted] = delete(admin, f"/topics/{topic}?allowDataLoss=true").body["deleted"]
+    assert (deleted["messages"], deleted["unfinished"]) == (2, 2)
+
+
+def test_a_change_that_replaces_says_what_it_destroyed(platform: Platform, admin: Client) -> None:
+    topic = made(platform, admin, "topics", partitions=3)
+    uid = admin.get(f"{API}/topics/{topic}").body["id"]
+    assert "destroyed" not in put(admin, f"/topics/{topic}", {"spec": {"partitions": 3, "maxBacklog": 9}}).body
+    assert platform.acme.publish(topic, {"payload": 1}).status == 200
+    answer = put(admin, f"/topics/{topic}?allowDataLoss=true", {"spec": {"partitions": 2}})
+    gone = {"kind": "Topic", "name": topic, "id": uid, "messages": 1, "unfinished": 1}
+    assert answer.body["destroyed"] == [gone]
 
 
 def test_what_is_protected_is_not_deleted_unasked(platform: Platform, admin: Client) -> None:

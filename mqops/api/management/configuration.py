@@ -53,7 +53,8 @@ class Granted:
     revision: int | None
     """The catalog's new one; ``None`` when nothing was changed."""
     destroyed: Sequence[Mapping[str, Any]] = ()
-    """What was deleted: ``kind``, ``name``, ``id``; of subscriptions the messages that were ``unfinished``."""
+    """What was deleted, and what was replaced by another: ``kind``, ``name``, ``id``; of topics, queues and
+    subscriptions the ``messages`` that were stored with it, and how many were ``unfinished``."""
 
 
 @dataclass(frozen=True, slots=True)

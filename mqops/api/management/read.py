@@ -1,8 +1,11 @@
 """``GET /<plural>`` and ``GET /<plural>/{id}``, for every kind."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from mqops.access import Access
 from mqops.api.edge import Request, Response, caller_of, write_json
-from mqops.api.management.inventory import Inventory, Noted, Seen
+from mqops.api.management.inventory import Inventory, Seen
 from mqops.api.management.page import query_of, refuse_unknown
 from mqops.api.management.resource_json import entity_tag, resource_json
 from mqops.model import Kind
@@ -42,14 +45,15 @@ class Member:
             resp.status = 304
             resp.etag = tag
             return
-        _write(resp, seen, noted)
+        resp.etag = tag
+        write_json(resp, resource_json(seen.row, seen.catalog, noted))
 
 
-async def write_seen(resp: Response, seen: Seen, inventory: Inventory, status: int = 200) -> None:
-    """Answer with a resource and the tag of its state."""
-    _write(resp, seen, await inventory.noted([seen.row]), status)
-
-
-def _write(resp: Response, seen: Seen, noted: Noted, status: int = 200) -> None:
+async def write_seen(
+    resp: Response, seen: Seen, inventory: Inventory, status: int = 200, destroyed: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Answer with a resource and the tag of its state; and with what went when it was changed."""
+    noted = await inventory.noted([seen.row])
     resp.etag = entity_tag(seen.row, seen.catalog, noted)
-    write_json(resp, resource_json(seen.row, seen.catalog, noted), status)
+    gone = {"destroyed": destroyed} if destroyed else {}
+    write_json(resp, {**resource_json(seen.row, seen.catalog, noted), **gone}, status)

@@ -165,7 +165,7 @@ class WritableMember(Member):
             write_json(resp, masked(granted.plan))
         else:
             seen = self._inventory.one(asked.caller, self._kind, seen.row.name)
-            await write_seen(resp, seen, self._inventory)
+            await write_seen(resp, seen, self._inventory, destroyed=granted.destroyed)
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
         asked = self._writing.asked(req, *GUARD_SWITCHES)

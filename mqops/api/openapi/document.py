@@ -240,7 +240,6 @@ def _of_messages() -> dict[str, Schema]:
 
 
 def _of_management() -> dict[str, Schema]:
-    deleted = _object({"kind": _TEXT, "name": _TEXT, "id": _TEXT}, {"unfinished": _NUMBER})
     condition = _object(
         {
             "type": {"enum": ["Ready", "Reconciling", "Stalled"]},
@@ -265,7 +264,12 @@ def _of_management() -> dict[str, Schema]:
             {"text": _list(_object({"about": _TEXT, "line": _TEXT})), "markdown": _TEXT},
             description="The plan, the sources that are suspended or pinned, and how many resources wait for that.",
         ),
-        "Deleted": _object({"deleted": _list(deleted)}),
+        "Destroyed": _object(
+            {"kind": _TEXT, "name": _TEXT, "id": _TEXT},
+            {"messages": _NUMBER, "unfinished": _NUMBER},
+            description="What went, the messages that were stored with it, and how many of those were unfinished.",
+        ),
+        "Deleted": _object({"deleted": _list(_reference("Destroyed"))}),
         "DeletedOrPlan": _either(_reference("Deleted"), _reference("Plan")),
         "Purged": _object({"purged": _NUMBER}),
         "ResourceStatus": _object({"conditions": _list(condition)}, {"override": _reference("Override")}),
@@ -304,11 +308,13 @@ def _of_kind(kind: Kind) -> dict[str, Schema]:
         "updatedAt": _TIME,
         "status": _reference("ResourceStatus"),
     }
+    gone = {**_list(_reference("Destroyed")), "description": "Of a PUT: what it replaced or deleted, if anything."}
+    changed = {} if name == "Source" else {"destroyed": gone}
     body = {"spec": _reference(spec)}
     is_optional = not any(field.is_required() for field in kind.spec.model_fields.values())
     required, optional = ({}, {**body, **declared}) if is_optional else (body, declared)
     schemas = {
-        name: _object(answered),
+        name: _object(answered, changed),
         f"{name}List": _object({"items": _list(_reference(name)), "cursor": _either(_TEXT, _NOTHING)}),
     }
     if name != "Source":
