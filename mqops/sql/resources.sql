@@ -101,14 +101,17 @@ SELECT revision FROM mq_instance FOR UPDATE
 UPDATE mq_instance SET revision = revision + 1 RETURNING revision
 
 -- name: write
--- Rows that are new, and rows that changed. One that exists keeps its created_at. Names may trade places: they have to
--- be unique when the transaction ends.
+-- Rows that are new, and rows that changed. One that exists keeps its created_at, one that somebody deleted by hand has
+-- it back from its first change in the history. Names may trade places: they have to be unique when the transaction
+-- ends.
 INSERT INTO mq_resources (uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by,
-                          file, line, renamed_from, revision, recorded_hash)
+                          file, line, renamed_from, revision, recorded_hash, created_at)
 SELECT uid, kind, tenant, name, labels, annotations, spec, generation, managed_by, implied_by, file, line,
        renamed_from, %(revision)s,
        hash_record_extended(
-           ROW(uid, kind, tenant, name, generation, managed_by, implied_by, spec, labels, annotations), 0)
+           ROW(uid, kind, tenant, name, generation, managed_by, implied_by, spec, labels, annotations), 0),
+       coalesce((SELECT first.applied_at FROM mq_changes c JOIN mq_revisions AS first USING (revision)
+                 WHERE c.uid = r.uid AND c.error IS NULL ORDER BY c.revision LIMIT 1), now())
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (uid uuid, kind text, tenant text, name text, labels jsonb,
        annotations jsonb, spec jsonb, generation bigint, managed_by text, implied_by uuid, file text, line integer,
        renamed_from text)

@@ -32,6 +32,7 @@ from reconciler.state import Resource
 from reconciler.stores import lock, provision
 from reconciler.stores.history import Author, changes_of
 from reconciler.stores.observe import observe
+from reconciler.stores.store import read_ages
 
 ORDERS = topic("orders", partitions=2)
 BILLING = subscription("billing", "orders", startFrom="earliest")
@@ -163,10 +164,12 @@ def test_a_deleted_row_comes_back_with_its_uid_and_backlog(stores: Opened, redis
     traffic.publish(redis_url, here, 1, [b"1", b"2", b"3"])
     assert traffic.take(redis_url, here, 1) == [b"1"]
     before = uid(stores, victim)
+    ages = read_ages(stores.database)
     stores.database.execute("DELETE FROM mq_resources WHERE uid = %s", (before,))
     assert deeds(stores, ALL) == [(Action.REPAIR, Reason.ROW_MISSING, victim.identity.name)]
     applied(stores, ALL)
     assert uid(stores, victim) == before
+    assert read_ages(stores.database)[before][0] == ages[before][0]
     assert planned(stores, ALL).is_empty
     assert traffic.take(redis_url, here, 10) == [b"2", b"3"]
 
