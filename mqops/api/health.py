@@ -1,7 +1,8 @@
 """Health: what each part's verdict is, checked in the background and again when somebody asks.
 
 ``redis`` decides: without it nothing can be published or pulled (503). With PostgreSQL away everything goes on by the
-catalog in memory, which only grows old: degraded, and still 200.
+catalog in memory, which only grows old: degraded, and still 200. So it is with a server that has lost its data, until
+the reconciler has made anew what the catalog has.
 """
 
 import asyncio
@@ -99,7 +100,8 @@ class HealthMonitor:
         self._health = health
 
     async def _check_all(self) -> dict[str, Check]:
-        return {"redis": await self._redis(), "database": self._database(), "queues": self._queues()}
+        redis, queues = await asyncio.gather(self._redis(), self._queues())
+        return {"redis": redis, "database": self._database(), "queues": queues}
 
     async def _redis(self) -> Check:
         try:
@@ -125,10 +127,20 @@ class HealthMonitor:
             details["error"] = feed.error
         return Check(UP if is_current else DOWN, details)
 
-    def _queues(self) -> Check:
+    async def _queues(self) -> Check:
         catalog = self._feed.current
-        details = {"topics": len(catalog.topics_by_uid), "unusable": len(catalog.unusable)}
-        return Check(DEGRADED if catalog.unusable else UP, details)
+        topics = catalog.topics_by_uid.values()
+        waiting: set[int] = set()
+        # With Redis away, the verdict on that says so.
+        with contextlib.suppress(TimeoutError, BrokerNotAvailable):
+            async with asyncio.timeout(_PROBE_SECONDS):
+                waiting = await self._streams.unprepared({topic.bucket for topic in topics})
+        details = {
+            "topics": len(topics),
+            "unusable": len(catalog.unusable),
+            "unprepared": sum(topic.bucket in waiting for topic in topics),
+        }
+        return Check(DEGRADED if catalog.unusable or waiting else UP, details)
 
 
 class HealthReport:

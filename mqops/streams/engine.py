@@ -6,7 +6,7 @@ would wait for its bodies.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,13 @@ class Streams:
             line.split(":", 1) for line in (await self.ask("INFO", "memory")).decode().splitlines() if ":" in line
         )
         return RedisHealth(latency_ms, int(info.get("used_memory", 0)), int(info.get("maxmemory", 0)))
+
+    async def unprepared(self, buckets: Collection[int]) -> set[int]:
+        """Those of ``buckets`` that the reconciler has not prepared since the server lost its data: nothing can be
+        published to them. Raises ``BrokerNotAvailable``."""
+        asked = sorted(buckets)
+        replies = await asyncio.gather(*(self.ask("EXISTS", self.keys.epoch(bucket)) for bucket in asked))
+        return {bucket for bucket, is_there in zip(asked, replies, strict=True) if not is_there}
 
     async def ask(self, *arguments: str | int) -> Any:
         """One command on the janitor's connection. Raises ``BrokerNotAvailable``."""

@@ -201,6 +201,33 @@ def test_it_starts_from_the_snapshot_while_the_database_is_away(
     assert health.body["checks"]["database"] == {"status": "down"}
 
 
+def test_health_is_degraded_while_a_server_that_lost_its_data_is_not_prepared(
+    database_url: str, serve: Callable[..., Served], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    directory = open_state_directory(tmp_path_factory.mktemp("v"))
+    valkey = start_valkey(directory)
+    try:
+        installation = populated(database_url, valkey_url(directory))
+        served = serve(database_url, valkey_url(directory), MQOPS_WEB_WORKERS="1")  # each has a verdict of its own
+        served.wait_until_ready()
+        served.wait(lambda: served.client.get("/health").body["checks"]["queues"] == {"status": "up"})
+        with Redis.from_url(valkey_url(directory)) as redis:
+            epoch = installation.keys.epoch(installation.bucket("acme"))
+            prepared = redis.dump(epoch)
+            redis.flushall()
+            assert served.publish().code == "BROKER_NOT_AVAILABLE"
+            served.wait(lambda: served.client.get("/health").body["checks"]["queues"] == {"status": "degraded"})
+            health, ready = served.client.get("/health"), served.client.get("/readyz")
+            assert (health.status, health.body["status"]) == (200, "degraded")
+            assert health.body["checks"]["redis"] == {"status": "up"}
+            assert (ready.status, ready.body) == (200, {"status": "degraded"})
+            redis.restore(epoch, 0, prepared)
+        served.wait(lambda: served.client.get("/health").body["status"] == "up")
+    finally:
+        valkey.stop()
+        directory.remove_sockets()
+
+
 def test_it_starts_with_redis_away_and_recovers_by_itself(
     database_url: str, serve: Callable[..., Served], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
