@@ -185,6 +185,8 @@ class _Run:
             for change in self.plan.changes
             if change.gone is not None and change.identity in self.out and change.identity in self.prepared
         ]
+        if not closed:
+            return
         placement = target_of((), self.target.observed, _never).placement
         there = Target(self.target.observed, replace(placement, closing=self.target.placement.closing))
         self._call_all(list(target.reopening_steps(closed, there)))

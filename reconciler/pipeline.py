@@ -34,6 +34,8 @@ from reconciler.stores.instance import Instance
 from reconciler.stores.observe import Observer
 from reconciler.stores.sources import SourceState
 
+_FRESH_SECONDS = 1.0
+
 _UNKNOWN = Content("", "")
 """Of a source that is taken over: its manifests are not here."""
 
@@ -50,7 +52,7 @@ def author_of(trigger: str) -> Author:
 @dataclass(slots=True)
 class Memory:
     """What planning leaves for the next time, for whoever plans one installation again and again: what was observed,
-    and the last plan that had nothing in it."""
+    and the last plan, where it says nothing of messages, which come and go."""
 
     observer: Observer = field(default_factory=Observer)
     _made_from: tuple[object, ...] = ()
@@ -64,10 +66,11 @@ class Memory:
         return self._found if is_same and self._beside == beside else None
 
     def keep(self, request: Request, observed: Observed, holds: Sequence[Hold], found: tuple[Plan, int]) -> None:
-        """Keep ``found``, if there is nothing in it whose cost or age may be another the next time."""
+        """Keep ``found``, unless something in it has a cost, which may be another the next time."""
         plan, _ = found
-        is_quiet = plan.is_empty and not (plan.refused or plan.drift or plan.moved) and bool(request.checked.resources)
-        self._found = found if is_quiet else None
+        every = (*plan.changes, *(refusal.change for refusal in plan.refused))
+        is_free = all(change.gone is None for change in every)
+        self._found = found if is_free and request.checked.resources else None
         self._made_from, self._beside = _basis(request, observed, holds)
 
 
@@ -88,9 +91,12 @@ def _basis(
     return (checked.resources, observed), beside
 
 
-def plan_manifests(request: Request, stores: Stores, memory: Memory | None = None) -> Planned:
+def plan_manifests(
+    request: Request, stores: Stores, memory: Memory | None = None, fresh_seconds: float = 0.0
+) -> Planned:
     """What applying the request's manifests would do; changes nothing, neither stamps nor migrates. What sources that
-    are held declare is left out. With the ``memory`` of earlier plans, only what has changed since is read.
+    are held declare is left out. With the ``memory`` of earlier plans, only what has changed since is read, and Redis
+    not again within ``fresh_seconds``.
 
     Raises ``BrokerNotAvailable`` when a store is away; ``ConfigurationError`` when the stores are another
     installation's, and when the database is not of this version; ``NotThere`` when a source cannot be taken over, or a
@@ -103,7 +109,7 @@ def plan_manifests(request: Request, stores: Stores, memory: Memory | None = Non
     holds = holds_of(request, states)
     memory = Memory() if memory is None else memory
     with without_garbage_collection():
-        observed = memory.observer.observe(stores)
+        observed = memory.observer.observe(stores, fresh_seconds)
         taken = _taken(request.take_over, checked, observed) if request.take_over else NOTHING_TAKEN
         if request.scope.targets:
             require_targets(request.scope, {*observed.applied, *(resource.identity for resource in checked.resources)})
@@ -192,7 +198,8 @@ def apply_manifests(
     with translated():
         _require_migrated(stores)
     with lock.hold(stores.database, owners, author, execution.lock_timeout_seconds):
-        planned = plan_manifests(request, stores, memory)
+        # Whoever has a memory has planned a moment ago: what has happened on Redis since, the next look sees.
+        planned = plan_manifests(request, stores, memory, _FRESH_SECONDS if memory is not None else 0.0)
         selected = execution.select(planned)
         establish(stores, request.settings)  # not before: what is refused as a whole leaves empty stores empty
         # Before anything is changed: a rollback of what fails half-way is from these manifests, too.

@@ -245,3 +245,5 @@ class Observed:
     has pending."""
     misplaced: Mapping[Partition, str] = field(default_factory=dict)
     """Partitions whose stream was found under another key."""
+    worked_out: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What follows from this alone, kept by who worked it out: it is asked for several times in a plan."""

@@ -62,6 +62,15 @@ class Fault(NamedTuple):
 def find_drift(observed: Observed, owners: Collection[str], wanted: Iterable[Identity]) -> dict[Identity, Drift]:
     """What was changed outside of all that ``owners`` have. What of ``wanted`` can be found without a row is what
     others may refer to."""
+    asked = (frozenset(owners), frozenset(wanted))
+    known = observed.worked_out.get("drift")
+    if known is None or known[0] != asked:
+        known = observed.worked_out["drift"] = (asked, _find_drift(observed, *asked))
+    found: dict[Identity, Drift] = known[1]
+    return found
+
+
+def _find_drift(observed: Observed, owners: Collection[str], wanted: Iterable[Identity]) -> dict[Identity, Drift]:
     placement = placement_of(observed, (*wanted, *observed.lost))
     return {
         identity: found

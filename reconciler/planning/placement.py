@@ -147,8 +147,15 @@ def _is_at_home(live: LiveTopic | LiveSubscription, observed: Observed, buckets:
     return live.meta.get("topic", "") in observed.topics
 
 
-def _buckets(observed: Observed) -> dict[str, int]:
+def _buckets(observed: Observed) -> Mapping[str, int]:
     """By tenant: from its uid, or, when neither row nor history has it, from where its topics are found."""
+    if "buckets" not in observed.worked_out:
+        observed.worked_out["buckets"] = _find_buckets(observed)
+    found: Mapping[str, int] = observed.worked_out["buckets"]
+    return found
+
+
+def _find_buckets(observed: Observed) -> dict[str, int]:
     owners = {row.uid: identity.tenant for identity, row in observed.applied.items() if identity.kind in STORED}
     buckets = {
         owners.get(live.uid, live.meta["tenant"]): live.bucket

@@ -25,6 +25,8 @@ def read_costs(stores: Stores, observed: Observed, changes: Collection[Change]) 
     uids = [change.gone.uid for change in changes if change.gone is not None]
     topics = [observed.topics[uid] for uid in uids if uid in observed.topics]
     subscriptions = [observed.subscriptions[uid] for uid in uids if uid in observed.subscriptions]
+    if not topics and not subscriptions:
+        return {}
     questions = {question for topic in topics for question in _about_topic(topic, observed)}
     questions.update(question for reader in subscriptions for question in _about_subscription(reader, observed))
     with translated():

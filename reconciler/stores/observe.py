@@ -4,6 +4,7 @@ A pipeline carries a thousand commands, so forty thousand resources are some doz
 """
 
 import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -82,19 +83,27 @@ class Observer:
     _groups: tuple[Live, Sequence[Partition]] | None = None
     _parts: _Parts | None = None
     _observed: Observed | None = None
+    _looked_at: float = float("-inf")
+    """By the monotonic clock."""
 
-    def observe(self, stores: Stores) -> Observed:
-        """What is there now; see ``observe``."""
+    def observe(self, stores: Stores, fresh_seconds: float = 0.0) -> Observed:
+        """What is there now; see ``observe``. Of Redis, what was there within the last ``fresh_seconds``, where nothing
+        was written into the catalog since."""
         with translated():
-            self._rows = read_rows(stores.database, self._rows)
-        return self.look(stores, self._rows, None, ())
+            rows = read_rows(stores.database, self._rows)
+        if self._observed is not None and rows is self._rows and time.monotonic() - self._looked_at < fresh_seconds:
+            return self._observed
+        self._rows = rows
+        found = self.look(stores, rows, None, ())
+        self._looked_at = time.monotonic()
+        return found
 
     def look(self, stores: Stores, rows: Rows, uids: Collection[str] | None, elsewhere: Collection[str]) -> Observed:
         """See ``observe_live``."""
         redis, keys = stores.redis, stores.keys
         with translated():
             lists = self._reader.read_lists(redis, keys)
-            things = self._looked_at(rows, lists, uids, elsewhere)
+            things = self._things_in(rows, lists, uids, elsewhere)
             live = self._reader.read(redis, keys, things)
             buckets = {thing.uid: thing.bucket for thing in things if thing.kind in STORED}
             closer = [(buckets[uid], uid, number) for uid, number in self._odd(live)]
@@ -112,7 +121,7 @@ class Observer:
             self._parts, self._observed = parts, _observed(parts, things, keys)
         return self._observed
 
-    def _looked_at(
+    def _things_in(
         self, rows: Rows, lists: Lists, uids: Collection[str] | None, elsewhere: Collection[str]
     ) -> Sequence[Thing]:
         known = self._things

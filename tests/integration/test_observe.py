@@ -113,6 +113,17 @@ def test_what_has_not_changed_is_the_very_same_observation(stores: Opened) -> No
     assert seen == observe(stores)
 
 
+def test_redis_is_not_asked_again_within_the_time_that_is_fresh_enough_unless_a_row_was_written(stores: Opened) -> None:
+    applied(stores, ALL)
+    observer = Observer()
+    seen = observer.observe(stores)
+    live = seen.topics[uid(stores, ORDERS)]
+    stores.redis.delete(stores.keys.stream(live.bucket, live.uid, 0))
+    assert observer.observe(stores, fresh_seconds=60) is seen
+    stores.database.execute("UPDATE mq_resources SET line = 7 WHERE uid = %s", (live.uid,))
+    assert set(observer.observe(stores, fresh_seconds=60).topics[live.uid].groups) == {1}
+
+
 CHANGES: dict[str, Callable[[Opened, LiveTopic], object]] = {
     "a setting": lambda stores, it: stores.redis.hset(stores.keys.meta(it.bucket, it.uid), "state", "odd"),
     "a group": lambda stores, it: stores.redis.xgroup_destroy(
