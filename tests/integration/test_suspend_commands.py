@@ -110,7 +110,7 @@ def test_sources_show_what_they_are_reconciled_from_and_how_they_are_held(checko
     assert header.split() == ["NAME", "STATE", "MANIFESTS", "RESOURCES"]
     head = git(checkout, "rev-parse", "HEAD")
     assert re.match(rf"default   reconciled   main@sha1:{head[:10]}, \ds ago +5$", row)
-    checkout.succeed("rollback", "1", "--auto-approve")
+    checkout.succeed("rollback", "1", "--source", "default", "--auto-approve")
     assert "pinned to revision 1" in checkout.succeed("get", "sources")
     checkout.succeed("suspend", "default", "--reason", "incident 7")
     described = checkout.succeed("describe", "source", "default")
