@@ -43,13 +43,14 @@ def export(
 ) -> None:
     """Write manifests of what exists and no source owns: made over the management API, or found on Redis alone.
 
-    Applying them changes only whose it is: `mqops plan DIRECTORY --adopt` shows it. Of secrets there are references.
+    Applied with --adopt in the tree of a source, they change only whose it is. Of secrets there are references.
     """
     from mqops.bootstrap.control import current_settings, open_stores
     from reconciler.export import Chosen
     from reconciler.export import export as export_resources
     from reconciler.export import files as files_of
     from reconciler.manifests.write import documents
+    from reconciler.stores.sources import read_owned
 
     if directory is None and (source is not None or force):
         raise ConfigurationError("--source and --force are about files: name a DIRECTORY to write")
@@ -58,6 +59,7 @@ def export(
     settings = current_settings()
     with open_stores(settings) as stores:
         found = export_resources(chosen, settings, stores)
+        is_new = source is not None and source not in read_owned(stores.database)
     if not found:
         typer.echo(
             "nothing to export: sources own all that is chosen, or there is none (--all has theirs too)", err=True
@@ -69,7 +71,7 @@ def export(
         _require_usable(source, written)
         _write(directory, written, is_forced=force)
         typer.echo(f"{_count(len(found), 'resource')} in {_count(len(written), 'file')}")
-        typer.echo(f"\nNext:\n  mqops plan {shlex.quote(str(directory))} --adopt  # what adopting them changes")
+        typer.echo(f"\n{_next(directory) if is_new else _NEXT}")
 
 
 def import_(
@@ -93,13 +95,35 @@ def import_(
     else:
         _append(out, identity, found.text)
         place = str(out)
+    tree = _tree_of(out)
+    where = "" if tree is not None else " and with its whole tree as TREE"
     target = "/".join(part for part in (identity.kind.lower(), identity.tenant, identity.name) if part)
     typer.echo(
-        f"\nWith this in {place}:\n"
-        f"  mqops plan --adopt --target {target}   # what adopting it changes\n"
-        f"  mqops apply --adopt --target {target}",
+        f"\nWith this in {place}{where}:\n"
+        f"  mqops plan {tree or 'TREE'} --adopt --target {target}   # what adopting it changes\n"
+        f"  mqops apply {tree or 'TREE'} --adopt --target {target}",
         err=True,
     )
+
+
+_NEXT = """\
+Next: these files go into the folder of the source that shall have what they declare, where they are not in it already.
+Then plan its whole tree with --adopt. Planned alone they would be taken for all that the source declares, and what else
+it has for deleted."""
+
+
+def _next(directory: Path) -> str:
+    """What to do with a tree of its own, whose source has nothing yet."""
+    return f"Next:\n  mqops plan {shlex.quote(str(directory))} --adopt  # what adopting them changes"
+
+
+def _tree_of(file: Path | None) -> str | None:
+    """The directory of manifests that ``file`` is in, for a shell, where a file there says so."""
+    from reconciler.manifests.authority import SOURCES_FILE
+
+    above = () if file is None else file.parents
+    found = next((folder for folder in above if (folder / SOURCES_FILE).is_file()), None)
+    return None if found is None else shlex.quote(str(found))
 
 
 def _require_usable(source: str | None, written: Mapping[str, str]) -> None:

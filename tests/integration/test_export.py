@@ -45,13 +45,21 @@ def test_an_export_is_a_tree_with_a_folder_for_each_tenant_and_a_source_when_ask
     tree = {path.relative_to(made.folder / "found").as_posix() for path in (made.folder / "found").rglob("*.yaml")}
     kinds = ("tenant", "topics", "handlers", "subscriptions", "queues")
     assert tree == {"sources.yaml", *(f"web/globex/{kind}.yaml" for kind in kinds)}
-    assert "mqops plan found --adopt" in shown
+    assert shown.endswith("\nNext:\n  mqops plan found --adopt  # what adopting them changes\n")
     assert fields(made.succeed("plan", "found", "--adopt", "--target", "topic/globex/clicks", "-o", "json")) == {
         "Tenant globex": ["managedBy"],
         "Topic clicks": ["managedBy"],
     }
     (source,) = yaml.safe_load_all((made.folder / "found/sources.yaml").read_text())
     assert source["spec"] == {"path": "web", "tenants": ["globex"]}
+
+
+@pytest.mark.parametrize("options", [(), ("--source", "default")])
+def test_no_command_is_printed_that_would_delete_what_else_a_source_has(made: Shell, options: tuple[str, ...]) -> None:
+    shown = made.succeed("export", "found", *options)
+    assert "mqops plan" not in shown
+    assert "\nNext: these files go into the folder of the source that shall have what they declare" in shown
+    assert "plan its whole tree with --adopt" in shown
 
 
 def names(text: str) -> list[str]:
@@ -99,7 +107,21 @@ def test_importing_one_resource_prints_its_manifest_and_says_how_to_adopt_it(mad
         "metadata": {"tenant": "globex", "name": "jobs"},
         "spec": {"maxAttempts": 2},
     }
-    assert "mqops apply --adopt --target queue/globex/jobs" in done.stderr
+    assert done.stderr == (
+        "\nWith this in a file of the source that shall have it and with its whole tree as TREE:\n"
+        "  mqops plan TREE --adopt --target queue/globex/jobs   # what adopting it changes\n"
+        "  mqops apply TREE --adopt --target queue/globex/jobs\n"
+    )
+
+
+def test_importing_into_a_tree_names_it(made: Shell) -> None:
+    (made.folder / "manifests/sources.yaml").write_text("")
+    done = made.run("import", "queue", "globex/jobs", "--out", "manifests/globex/jobs.yaml")
+    assert done.stderr == (
+        "\nWith this in manifests/globex/jobs.yaml:\n"
+        "  mqops plan manifests --adopt --target queue/globex/jobs   # what adopting it changes\n"
+        "  mqops apply manifests --adopt --target queue/globex/jobs\n"
+    )
 
 
 def test_importing_into_a_file_adds_to_it_once(made: Shell) -> None:
