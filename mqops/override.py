@@ -10,6 +10,9 @@ import msgspec
 
 State = Literal["active", "paused"]
 
+MAX_PAUSE_MS = 366 * 86_400_000
+"""The longest that one may be given for; without an end there is no limit."""
+
 _WORDS: dict[State, str] = {"active": "resumed", "paused": "paused"}
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="text or json")]
 
 _PAGE = 20
+_MOST = 1_000_000
+"""Revisions that are read at once."""
 
 _history = typer.Typer(invoke_without_command=True, help="Show what was applied, the latest first.")
 
@@ -25,10 +27,11 @@ def register(app: typer.Typer) -> None:
 @_history.callback()
 def history(
     context: typer.Context,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = _PAGE,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="How many.")] = _PAGE,
     source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only of this source.")] = None,
     before: Annotated[
-        int | None, typer.Option("--before", metavar="REVISION", min=1, help="Only earlier ones: the next page.")
+        int | None,
+        typer.Option("--before", metavar="REVISION", min=1, max=2**63 - 1, help="Only earlier ones: the next page."),
     ] = None,
     output: Output = "text",
 ) -> None:

@@ -10,8 +10,10 @@ import typer
 
 from mqops.cli.kinds import KindArgument, chosen_kind
 from mqops.cli.named import identity_called
+from mqops.durations import format_duration
 from mqops.errors import ConfigurationError
 from mqops.model import Identity
+from mqops.override import MAX_PAUSE_MS
 
 _Name = Annotated[str, typer.Argument(metavar="TENANT/NAME", help="Which one.")]
 _Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose, when NAME stands alone.")]
@@ -42,11 +44,9 @@ def pause(
 
     It works on what manifests declare, changes none of that, and no apply undoes it.
     """
-    from mqops.cli.plan import seconds_of
-
     body: dict[str, Any] = {"reason": reason}
     if lasting is not None:
-        body["forMs"] = round(seconds_of("--for", lasting) * 1000)
+        body["forMs"] = _lasting_ms(lasting)
     identity = _called(kind, name, tenant)
     answer = _told("pause", identity, body, (server, credential))
     if output == "json":
@@ -74,6 +74,17 @@ def unpause(
     is_declared = "override" not in answer["status"]
     ending = "" if is_declared else f", though it is declared as paused: `mqops pause {kind} {name}` ends that"
     typer.echo(f"{identity} hands out again{ending}.")
+
+
+def _lasting_ms(text: str) -> int:
+    """Raises ``typer.BadParameter`` for what is no duration, and for what no pause may last."""
+    from mqops.cli.plan import seconds_of
+
+    lasting_ms = round(seconds_of("--for", text) * 1000)
+    if not 1 <= lasting_ms <= MAX_PAUSE_MS:
+        most = format_duration(MAX_PAUSE_MS)
+        raise typer.BadParameter(f"a pause lasts 1ms to {most}; without --for, for good", param_hint="--for")
+    return lasting_ms
 
 
 def _called(kind: str, name: str, tenant: str | None) -> Identity:

@@ -19,6 +19,9 @@ from reconciler.state import Applied, Commit, Origin, Resource
 from reconciler.stores import translated
 from reconciler.stores.history import Author
 
+_END = 2**63 - 1
+"""No revision has this number, or a higher one: PostgreSQL counts no further."""
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:
@@ -67,7 +70,7 @@ def read_revisions(
 
 def read_revision(connection: Connection[Any], number: int) -> Revision:
     """Raises ``ConfigurationError`` when there is none of this number, and ``BrokerNotAvailable``."""
-    found = read_revisions(connection, 1, number + 1)
+    found = read_revisions(connection, 1, number + 1) if number < _END else []
     if not found or found[0].number != number:
         raise ConfigurationError(f"there is no revision {number}: `mqops history` lists what there is")
     return found[0]

@@ -99,6 +99,24 @@ def test_a_long_history_is_paged(shell: Shell) -> None:
     assert shell.succeed("history", "--source", "default", "--before", "2").count("\n") == 2
 
 
+@pytest.mark.parametrize("number", [2**63 - 2, 2**63 - 1, 10**23])
+def test_a_number_that_no_revision_can_have_is_none_of_a_revision(shell: Shell, number: int) -> None:
+    shell.succeed("apply", "--auto-approve")
+    for command in (("history", "show", str(number)), ("rollback", str(number), "--auto-approve")):
+        done = shell.run(*command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"error: there is no revision {number}: `mqops history` lists what there is\n"
+
+
+@pytest.mark.parametrize(("option", "most"), [("--limit", 1_000_000), ("--before", 2**63 - 1)])
+def test_options_of_the_history_are_bounded(shell: Shell, option: str, most: int) -> None:
+    shell.succeed("apply", "--auto-approve")
+    assert shell.succeed("history", option, str(most)).count("\n") == 2
+    done = shell.run("history", option, str(most + 1))
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert (done.returncode, f"Invalid value for '{option}'" in said, str(most) in said) == (2, True, True)
+
+
 def test_a_revision_shows_each_change_with_its_fields(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
     shell.manifest.write_text(OTHER)

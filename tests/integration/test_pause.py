@@ -230,6 +230,14 @@ def test_what_cannot_be_paused_by_hand_is_said(platform: Platform, arguments: tu
     assert done.stderr.startswith(f"error: {words}")
 
 
+@pytest.mark.parametrize("lasting", ["0", "367d", "99999d"])
+def test_how_long_a_pause_by_hand_may_last_is_said_in_the_terms_of_the_option(platform: Platform, lasting: str) -> None:
+    done = mqops(platform, "pause", "subscription", f"acme/{platform.untouched}", "--for", lasting)
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 2
+    assert "Invalid value for --for: a pause lasts 1ms to 366d; without --for, for good" in said
+
+
 def test_pausing_by_hand_takes_the_role(platform: Platform) -> None:
     done = mqops(platform, "pause", "subscription", f"acme/{platform.untouched}", key=ACME)
     assert (done.returncode, "has none of the roles admin" in done.stderr) == (1, True)

@@ -20,6 +20,7 @@ from mqops.api.timestamps import now_ms
 from mqops.catalog import CatalogFeed
 from mqops.errors import ConsumerFailed, InvalidRequest, OutcomeUnknown, PreconditionFailed
 from mqops.model import KINDS
+from mqops.override import MAX_PAUSE_MS
 from mqops.runtime import RuntimeStore, Wanted
 from mqops.streams import Lane, Streams
 
@@ -31,7 +32,6 @@ _SEEN_SECONDS = 5.0
 MAX_REASON_CHARACTERS = 1_000
 _STORABLE = "^[^\\x00]*$"
 """PostgreSQL keeps any text but that with a NUL in it."""
-MAX_PAUSE_MS = 366 * 86_400_000
 
 
 class Purge:
