@@ -176,7 +176,7 @@ def _plan(
 ) -> tuple[Plan, int]:
     """The plan before its guards, and how many resources are held back."""
     checked, held = request.checked, {hold.source for hold in holds}
-    kept = keep(checked.resources, observed, held)
+    kept = keep(checked.resources, observed, held, request.scope)
     desired = (*kept.desired, *as_applied(checked.waiting, kept.desired, observed))
     found = replace(plan(desired, observed, checked.sources, taken, request.scope), waiting=checked.waiting)
     if held:
@@ -215,12 +215,18 @@ def apply_manifests(
         return replace(planned, plan=selected), report
 
 
-def require_targets(scope: Scope, known: Collection[Identity]) -> None:
-    """Raises ``NotThere`` for a target that is not ``known``."""
+def require_targets(
+    scope: Scope,
+    known: Collection[Identity],
+    where: str = "neither in the manifests nor applied",
+    otherwise: str = "name what is declared or applied",
+) -> None:
+    """Raises ``NotThere`` for a target that is not ``known``, which is said by ``where``; ``otherwise`` is what to do
+    when no name is near."""
     for target in sorted(scope.targets.difference(known)):
         likely = nearest(str(target), map(str, known))
-        hint = f"did you mean {likely}?" if likely else "name what is declared or applied"
-        raise NotThere(f"there is no {target}, neither in the manifests nor applied: {hint}")
+        hint = f"did you mean {likely}?" if likely else otherwise
+        raise NotThere(f"there is no {target}, {where}: {hint}")
 
 
 def exactly(approved: Plan, select: Callable[[Planned], Plan]) -> Callable[[Planned], Plan]:

@@ -8,9 +8,11 @@ from mqops.errors import ConfigurationError
 from mqops.settings import Settings
 from reconciler.manifests.check import Checked
 from reconciler.oversight import UNATTENDED, Oversight
+from reconciler.planning.document import PlanDocument
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances
 from reconciler.planning.holds import Hold
 from reconciler.planning.plan import Plan
+from reconciler.planning.render import as_json, held_json
 from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.state import Observed
 from reconciler.stores.history import Author
@@ -54,13 +56,23 @@ class Planned:
     holds: tuple[Hold, ...] = ()
     """What keeps sources among the manifests' from being reconciled, by their names."""
     held_back: int = 0
-    """How many resources of those are declared otherwise than they are applied."""
+    """How many resources of those are declared otherwise than they are applied, within what is planned."""
     warnings: tuple[str, ...] = ()
     """What else whoever applies this has to know of the stores."""
     is_recovering: bool = False
     """Whether the catalog was lost, and nothing was applied to it since."""
     renewed: frozenset[str] = frozenset()
     """Sources that are reconciled from these manifests for the first time: an apply notes it, and ends their pins."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether what is applied is not what the manifests declare, be it only that a held source keeps it so."""
+        return not self.plan.is_empty or self.held_back > 0
+
+    @property
+    def document(self) -> PlanDocument:
+        """The plan for programs."""
+        return as_json(self.plan, held_json(self.holds), self.held_back)
 
 
 class HasPlan(Protocol):

@@ -23,6 +23,7 @@ from mqops.settings import Settings
 from reconciler.edit import Edit, Edited, Invalid, edit
 from reconciler.manifests.problem import Problem
 from reconciler.planning.change import Change
+from reconciler.planning.document import HoldDocument
 from reconciler.planning.guard import Allowances
 from reconciler.planning.holds import Hold
 from reconciler.planning.markdown import markdown
@@ -80,7 +81,8 @@ class ReconciledConfiguration:
             raise BrokerNotAvailable(str(error)) from error
         found = without_digests(planned.plan)
         held = [_hold_json(hold, proposal.tenant) for hold in planned.holds]
-        return Planned(as_json(found), held, planned.held_back, planned.warnings, _shown(found, proposal))
+        document = as_json(found, held, planned.held_back)
+        return Planned(document, held, planned.held_back, planned.warnings, _shown(found, proposal))
 
 
 def _shown(found: Plan, proposal: Proposal) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _counted(problems: Sequence[Problem]) -> str:
     return f"{count} in the manifests: {problems[0]}"
 
 
-def _hold_json(hold: Hold, tenant: str | None) -> dict[str, str]:
+def _hold_json(hold: Hold, tenant: str | None) -> HoldDocument:
     """Who holds a source and why is not told to tenants: it may be about others."""
     message = str(hold) if tenant is None else f"source {hold.source!r} is held: nothing of it is reconciled"
     return {"source": hold.source, "message": message}

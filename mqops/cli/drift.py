@@ -51,13 +51,15 @@ def drift(
     with working("looking"):
         checked = None if directory is None else check_manifests(directory, settings)
         with open_stores(settings) as stores:
-            found = look(checked, scope, settings, stores)
-    _show(found, output)
-    if found:
+            looked = look(checked, scope, settings, stores)
+    if not looked.is_about_something:
+        typer.echo(f"nothing that is applied has the labels {selector}", err=True)
+    _show(looked.drift, output, is_whole=scope.is_whole)
+    if looked.drift:
         raise typer.Exit(PENDING)
 
 
-def _show(found: "Sequence[Drifted]", output: Literal["text", "json"]) -> None:
+def _show(found: "Sequence[Drifted]", output: Literal["text", "json"], *, is_whole: bool) -> None:
     from reconciler.planning.document import FORMAT_VERSION
     from reconciler.planning.drift_shown import drift_json, drift_lines
 
@@ -65,7 +67,7 @@ def _show(found: "Sequence[Drifted]", output: Literal["text", "json"]) -> None:
         document = {"format_version": FORMAT_VERSION, "resource_drift": [drift_json(one) for one in found]}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     elif not found:
-        typer.echo("No drift. Everything is as it was applied.")
+        typer.echo("No drift. Everything is as it was applied." if is_whole else "No drift in what is chosen.")
     else:
         console = Console(highlight=False)
         for about, line in drift_lines(found):

@@ -32,7 +32,7 @@ from mqops.cli.asked import (
 from mqops.cli.exit_codes import ERROR, PENDING, REFUSED
 from mqops.cli.log_lines import LogLines
 from mqops.cli.plan_file import read_plan, write_plan
-from mqops.cli.plan_shown import show, tell, tell_holds
+from mqops.cli.plan_shown import print_json, show, tell, tell_holds
 from mqops.cli.under_way import UnderWay
 from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
@@ -82,7 +82,7 @@ def plan(
         Path | None, typer.Option("--out", metavar="PLAN", help="Save the plan, for `mqops apply PLAN`.")
     ] = None,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to change.")
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when something is to change, or held back.")
     ] = False,
     server: Annotated[
         str | None, typer.Option("--server", metavar="URL", help="Have this server plan; no store is needed here.")
@@ -119,7 +119,7 @@ def plan(
         with working("planning"):
             sent = plan_elsewhere(asked, Elsewhere(server, source, tenant, credential_file), output)
         sent.show(output)
-        _finish(is_refused=sent.is_refused, is_pending=detailed_exitcode and not sent.is_empty)
+        _finish(is_refused=sent.is_refused, is_pending=detailed_exitcode and sent.is_pending)
         return
     if source is not None or tenant is not None or credential_file is not None:
         raise ConfigurationError("--source, --tenant and --credential-file say what to ask a server: add --server URL")
@@ -130,10 +130,13 @@ def plan(
             planned = plan_manifests(request, stores)
     found = planned.plan
     if out is not None:
-        write_plan(out, saved.write(found, asked.basis(planned), asked.document()))
-    show(found, asked.shown_directory, output, planned.holds)
+        write_plan(out, saved.write(found, asked.basis(planned), asked.document(), planned.document))
+    if output == "json":
+        print_json(planned.document)
+    else:
+        show(found, asked.shown_directory, output, planned.holds)
     tell_holds(planned)
-    _finish(is_refused=bool(found.refused), is_pending=detailed_exitcode and not found.is_empty)
+    _finish(is_refused=bool(found.refused), is_pending=detailed_exitcode and planned.is_pending)
 
 
 def _finish(*, is_refused: bool, is_pending: bool) -> None:
@@ -216,7 +219,7 @@ def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
             execution = Execution(author_of("apply"), select, manner.lock_timeout_seconds, UnderWay(status))
             planned, report = apply_manifests(request, stores, execution)
     log_changes(settings, journal(report, planned.plan, replace(execution.author, commit=request.checked.commit)))
-    tell(report, planned.plan, manner.output, planned.holds)
+    tell(report, planned.plan, manner.output, planned.holds, planned.held_back)
     tell_holds(planned)
     if not report.is_complete:
         raise typer.Exit(ERROR)
@@ -292,7 +295,7 @@ def _showing(select: "Select", working: Status, asked: Asked, output: Literal["t
         found = select(planned)
         if output == "text":
             working.stop()
-            show(found, asked.shown_directory, output, planned.holds)
+            show(found, asked.shown_directory, "text", planned.holds)
             working.start()
         return found
 

@@ -57,6 +57,10 @@ class Sent:
         plan = self.answer["plan"]
         return not plan["resource_changes"] and not plan["leftovers"]
 
+    @property
+    def is_pending(self) -> bool:
+        return not self.is_empty or self.answer["heldBack"] > 0
+
     def show(self, output: Output) -> None:
         """As a plan that was made here."""
         held = self.answer["held"]

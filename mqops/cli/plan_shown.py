@@ -1,14 +1,14 @@
 """How `mqops plan` and `mqops apply` show a plan and what became of it."""
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.apply import Report, Result
     from reconciler.planning.holds import Hold
@@ -39,20 +39,23 @@ STYLES = {
 def show(
     found: "Plan",
     directory: str,
-    output: Literal["text", "json", "markdown"],
+    output: Literal["text", "markdown"],
     holds: "Sequence[Hold]" = (),
 ) -> None:
-    """Prints the plan. ``directory`` is what file names are relative to. Nothing to do is no news where there are
-    ``holds``: what is applied need not match the manifests."""
+    """Prints the plan for people. ``directory`` is what file names are relative to. Nothing to do is no news where
+    there are ``holds``: what is applied need not match the manifests."""
     from reconciler.planning.markdown import markdown
-    from reconciler.planning.render import as_json, text_lines
+    from reconciler.planning.render import text_lines
 
-    if output == "json":
-        typer.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False))
-    elif output == "markdown":
+    if output == "markdown":
         typer.echo(markdown(found, directory), nl=False)
     elif not holds or not found.is_empty or found.refused:
         print_lines(text_lines(found, directory))
+
+
+def print_json(document: "Mapping[str, Any]") -> None:
+    """Prints a plan, or what became of one, for programs."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def print_lines(lines: "Iterable[tuple[str, str]]") -> None:
@@ -62,21 +65,27 @@ def print_lines(lines: "Iterable[tuple[str, str]]") -> None:
         console.print(Text(line, style=STYLES.get(about, "")), soft_wrap=True)
 
 
-def tell(report: "Report", found: "Plan", output: Literal["text", "json"], holds: "Sequence[Hold]" = ()) -> None:
-    """Prints how an apply went; the plan itself only in JSON."""
+def tell(
+    report: "Report",
+    found: "Plan",
+    output: Literal["text", "json"],
+    holds: "Sequence[Hold]" = (),
+    held_back: int = 0,
+) -> None:
+    """Prints how an apply went; the plan itself, and what is held, only in JSON."""
     if output == "json":
-        from reconciler.planning.render import as_json
+        from reconciler.planning.render import as_json, held_json
 
         failed = [{"resource": str(it.identity), "action": it.action, "message": it.message} for it in report.failed]
-        held = [{"source": hold.source, "message": str(hold)} for hold in holds]
+        held = held_json(holds)
         answer = {
             "revision": report.revision,
             "results": [_result_json(result) for result in report.results],
             "failed": failed,
             "held": held,
-            "plan": as_json(found),
+            "plan": as_json(found, held, held_back),
         }
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        print_json(answer)
         return
     _print_results(report)
     if report.revision is not None or not report.is_complete:

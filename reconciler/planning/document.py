@@ -180,6 +180,15 @@ class SuspendedDocument(NameDocument):
     """RFC 3339, in UTC."""
 
 
+@with_config(_STRICT)
+class HoldDocument(TypedDict):
+    """A Source of which nothing is applied: it is suspended, or pinned by a rollback."""
+
+    source: str
+    message: str
+    """How it is held, and the way out."""
+
+
 class WaitingDocument(NameDocument):
     """A subscription that waits for a topic of another source."""
 
@@ -231,6 +240,10 @@ class PlanDocument(TypedDict):
     """Of resources of the owners that are loaded."""
     suspended: list[SuspendedDocument]
     """The same."""
+    held: list[HoldDocument]
+    """Sources that are suspended or pinned: what their manifests declare is not applied."""
+    held_back: int
+    """How many resources stay as they are applied for that, though declared otherwise."""
 
 
 def schema() -> dict[str, Any]:

@@ -56,14 +56,26 @@ def within(drift: Iterable[Drifted], observed: Observed, scope: Scope) -> tuple[
     """What of ``drift`` is of resources that ``scope`` chooses."""
     if not scope.targets and not scope.labels:
         return tuple(drift)
-    labels = {identity: row.resource.labels for identity, row in observed.applied.items()}
-    labels.update((name, lost.applied.resource.labels) for name, lost in observed.lost.items() if lost.applied)
+    labels = _labels(observed)
     return tuple(
         one
         for one in drift
         if one.identity in scope.targets
         or (scope.labels and scope.labels.items() <= labels.get(one.identity, {}).items())
     )
+
+
+def chooses_any(observed: Observed, scope: Scope) -> bool:
+    """Whether ``scope`` chooses anything that is applied, or was; a target does."""
+    if scope.targets or not scope.labels:
+        return True
+    return any(scope.labels.items() <= labels.items() for labels in _labels(observed).values())
+
+
+def _labels(observed: Observed) -> dict[Identity, Mapping[str, str]]:
+    labels = {identity: row.resource.labels for identity, row in observed.applied.items()}
+    labels.update((name, lost.applied.resource.labels) for name, lost in observed.lost.items() if lost.applied)
+    return labels
 
 
 def _rows(

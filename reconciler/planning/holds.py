@@ -17,6 +17,7 @@ from reconciler.planning.fields import is_same
 from reconciler.planning.links import links
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Refusal, refusal_of
+from reconciler.planning.scope import EVERYTHING, Scope
 from reconciler.state import Content, Observed, Resource
 
 
@@ -74,11 +75,12 @@ class Kept:
 
     desired: tuple[Resource, ...]
     held_back: int
-    """How many resources would differ if nothing were held."""
+    """How many resources would differ if nothing were held, of those that the plan is about."""
 
 
-def keep(desired: Iterable[Resource], observed: Observed, held: Collection[str]) -> Kept:
-    """``desired``, with what the ``held`` sources own or declare as it is applied."""
+def keep(desired: Iterable[Resource], observed: Observed, held: Collection[str], scope: Scope = EVERYTHING) -> Kept:
+    """``desired``, with what the ``held`` sources own or declare as it is applied. Counted is what ``scope`` is
+    about."""
     desired = tuple(desired)
     if not held:
         return Kept(desired, 0)
@@ -98,8 +100,10 @@ def keep(desired: Iterable[Resource], observed: Observed, held: Collection[str])
     )
     wanted = {resource.identity: resource for resource in desired}
     different = sum(
-        identity not in wanted or identity not in applied or not is_same(applied[identity], wanted[identity])
+        scope.lets_manifests_change(identity, states)
         for identity in {**declared, **applied}
+        if len(states := [state[identity] for state in (applied, wanted) if identity in state]) == 1
+        or not is_same(*states)
     )
     return Kept((*applied.values(), *others), different)
 

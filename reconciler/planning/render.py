@@ -3,7 +3,7 @@
 Text carries no colour of its own: each line says what it is about, and the command line colours it on a terminal.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from reconciler.planning.document import (
     FORMAT_VERSION,
     ChangeDocument,
     CostDocument,
+    HoldDocument,
     NameDocument,
     OverrideDocument,
     PlanDocument,
@@ -24,6 +25,7 @@ from reconciler.planning.document import (
 )
 from reconciler.planning.drift_shown import drift_json, drift_lines
 from reconciler.planning.fields import leaves
+from reconciler.planning.holds import Hold
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Obstacle, Refusal
 from reconciler.planning.wording import REASONS, Line, field_text, place_text, value_text
@@ -125,8 +127,8 @@ def footer(plan: Plan) -> str:
     return f"Plan: {counts}.{refused}{waiting}"
 
 
-def as_json(plan: Plan) -> PlanDocument:
-    """The plan for programs."""
+def as_json(plan: Plan, held: Sequence[HoldDocument] = (), held_back: int = 0) -> PlanDocument:
+    """The plan for programs, with what stays out of it since sources are ``held``: see ``held_json``."""
     return {
         "format_version": FORMAT_VERSION,
         "revision": plan.revision,
@@ -170,7 +172,14 @@ def as_json(plan: Plan) -> PlanDocument:
             }
             for it in plan.beside.suspended
         ],
+        "held": list(held),
+        "held_back": held_back,
     }
+
+
+def held_json(holds: Iterable[Hold]) -> list[HoldDocument]:
+    """Which sources are held, and how."""
+    return [{"source": hold.source, "message": str(hold)} for hold in holds]
 
 
 def _override_json(identity: Identity, override: Override) -> OverrideDocument:

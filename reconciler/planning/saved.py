@@ -21,7 +21,6 @@ from reconciler.planning.document import PlanDocument
 from reconciler.planning.fingerprint import fingerprints, touched
 from reconciler.planning.guard import Allowances
 from reconciler.planning.plan import Plan
-from reconciler.planning.render import as_json
 from reconciler.planning.scope import Scope
 from reconciler.state import Observed
 
@@ -116,8 +115,8 @@ def allowances_of(request: RequestDocument) -> Allowances:
     return Allowances(request["allow_data_loss"], numbers, unprotected, request["adopt"])
 
 
-def write(found: Plan, basis: Basis, request: RequestDocument) -> str:
-    """The text of the file."""
+def write(found: Plan, basis: Basis, request: RequestDocument, plan: PlanDocument) -> str:
+    """The text of the file; ``plan`` is what was ``found``, in writing."""
     owners = {change.resource.managed_by for change in found.changes}
     owners |= {change.before.resource.managed_by for change in found.changes if change.before is not None}
     sources = sorted(owners & {*basis.checked.sources})
@@ -128,7 +127,7 @@ def write(found: Plan, basis: Basis, request: RequestDocument) -> str:
         "place": basis.place,
         "manifests": {"commit": basis.commit, "sources": sources, "digests": digests_of(basis.checked, sources)},
         "live": {str(identity): dict(facts) for identity, facts in live.items()},
-        "plan": as_json(found),
+        "plan": plan,
     }
     whole = {"checksum": _checksum(document), **document}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

@@ -31,12 +31,22 @@ class Scope:
 
     def chooses(self, change: Change) -> bool:
         """Whether the change is asked for itself, not for another's sake."""
-        if change.identity in self.targets:
-            return True
         if change.gone is not None and change.gone.resource.identity in self.targets:
             return True
         states = [change.resource] if change.before is None else [change.resource, change.before.resource]
+        return self.names(change.identity, states)
+
+    def names(self, identity: Identity, states: Iterable[Resource]) -> bool:
+        """Whether a target or the labels are those of ``identity``, in one of its ``states``."""
+        if identity in self.targets:
+            return True
         return bool(self.labels) and any(self.labels.items() <= state.labels.items() for state in states)
+
+    def lets_manifests_change(self, identity: Identity, states: Iterable[Resource]) -> bool:
+        """Whether what the manifests declare of ``identity`` counts at all, by itself."""
+        if self.is_refresh_only:
+            return False
+        return self.is_whole or self.names(identity, states)
 
 
 EVERYTHING = Scope()

@@ -474,7 +474,7 @@ def test_what_nobody_knows_is_told_with_the_way_out(there: Applied) -> None:
     there.sql("DELETE FROM mq_resources WHERE name = 'old'")
     there.sql("DELETE FROM mq_changes WHERE name = 'old'")
     assert drift_of(there.stores) == ()  # a plan tells it as unclaimed
-    one = only(look(None, EVERYTHING, Settings(environment="test"), there.stores))
+    one = only(look(None, EVERYTHING, Settings(environment="test"), there.stores).drift)
     assert (one.identity.name, one.reason) == ("old", Reason.STRAY_FOUND)
     assert "declare it" in one.message
 

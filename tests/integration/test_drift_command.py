@@ -107,6 +107,28 @@ def test_it_can_be_limited_and_still_notes_all(there: Shell) -> None:
     assert noted() == {"acme": "row_edited", "orders": "row_edited"}
 
 
+def test_a_target_that_nothing_knows_is_an_error_with_the_nearest_name(there: Shell) -> None:
+    done = there.run("drift", "--target", "topic/acme/ordrs")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: there is no Topic acme/ordrs, neither applied nor known to the history: "
+        "did you mean Topic acme/orders?\n"
+    )
+
+
+def test_a_target_whose_row_is_gone_is_still_known(there: Shell) -> None:
+    sql("DELETE FROM mq_resources WHERE name = 'orders'")
+    done = there.run("drift", "--target", "topic/acme/orders")
+    assert (done.returncode, "Topic acme/orders" in done.stdout) == (2, True)
+
+
+def test_a_selector_that_chooses_nothing_says_so(there: Shell) -> None:
+    done = there.run("drift", "-l", "nosuch=1")
+    assert (done.returncode, done.stdout) == (0, "No drift in what is chosen.\n")
+    assert done.stderr == "nothing that is applied has the labels nosuch=1\n"
+    assert there.run("drift", "-l", "tier=gold").stderr == ""
+
+
 def test_a_plan_tells_drift_and_notes_nothing(there: Shell) -> None:
     sql(EDIT)
     assert "≠ Topic acme/orders" in there.succeed("plan")

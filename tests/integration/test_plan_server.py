@@ -172,6 +172,9 @@ def test_a_source_that_is_held_is_told(governed: Governed, away: Shell) -> None:
     assert sent == here(governed, away)
     assert "suspended by" in sent.stderr
     assert "1 resource stays as applied" in sent.stderr
+    pending = away.run("plan", "-o", "json", "--detailed-exitcode", *server(governed))
+    assert pending == here(governed, away, "-o", "json", "--detailed-exitcode")
+    assert (pending.returncode, json.loads(pending.stdout)["held_back"]) == (2, 1)
 
 
 def test_what_belongs_to_a_server_is_refused_without_one(away: Shell) -> None:

@@ -5,13 +5,16 @@ import re
 import threading
 
 import psycopg
+import pytest
 from checkouts import AFTER, BEFORE, MORE, OTHER, applied, git
+from jsonschema import Draft202012Validator
 from shell import Shell
 from stores import TESTER
 from waiting import eventually
 from watched import told, watching
 
 from mqops.bootstrap.control import current_settings, open_stores
+from reconciler.planning.document import schema
 from reconciler.stores import lock
 from reconciler.stores.observe import observe
 
@@ -31,7 +34,7 @@ def test_a_suspended_source_is_not_applied_and_says_who_when_and_why(shell: Shel
     answer = json.loads(shell.run("apply", "--auto-approve", "-o", "json").stdout)
     assert [held["source"] for held in answer["held"]] == ["default"]
     planned = shell.run("plan", "--detailed-exitcode")
-    assert (planned.returncode, planned.stdout) == (0, "")
+    assert (planned.returncode, planned.stdout) == (2, "")
     assert "2 resources stay as applied, though declared otherwise" in planned.stderr
     for command, code in ((("suspend", "default"), 1), (("rollback", "1", "--auto-approve"), 3)):
         again = shell.run(*command)
@@ -48,6 +51,42 @@ def test_a_suspended_source_is_not_applied_and_says_who_when_and_why(shell: Shel
         ("suspend", "incident 7", ["default"]),
     ]
     assert all("@" in it["actor"] for it in told)
+
+
+@pytest.mark.parametrize("how", ["suspended", "pinned"])
+def test_what_a_held_source_keeps_is_pending_to_a_pipeline(shell: Shell, how: str) -> None:
+    shell.succeed("apply", "--auto-approve")
+    if how == "suspended":
+        shell.succeed("suspend", "default")
+        assert shell.run("plan", "--detailed-exitcode").returncode == 0
+        assert shell.run("diff").returncode == 0
+        shell.manifest.write_text(OTHER)
+    else:
+        shell.manifest.write_text(OTHER)
+        shell.succeed("apply", "--auto-approve")
+        shell.succeed("rollback", "1", "--auto-approve")
+    assert shell.run("plan", "--detailed-exitcode").returncode == 2
+    assert shell.run("plan").returncode == 0
+    differs = shell.run("diff")
+    assert (differs.returncode, differs.stdout) == (1, "")
+    assert "2 resources stay as applied, though declared otherwise" in differs.stderr
+    plan = json.loads(shell.succeed("plan", "-o", "json"))
+    Draft202012Validator(schema()).validate(plan)
+    ((held,), held_back) = plan["held"], plan["held_back"]
+    assert (held["source"], f"is {how} " in held["message"], held_back) == ("default", True, 2)
+    shell.succeed("plan", "--out", "plan.json")
+    saved = json.loads((shell.folder / "plan.json").read_text())["plan"]
+    assert (saved["held"], saved["held_back"]) == (plan["held"], 2)
+
+
+def test_what_is_held_back_beyond_a_limited_plan_is_not_pending_in_it(shell: Shell) -> None:
+    shell.succeed("apply", "--auto-approve")
+    shell.succeed("suspend", "default")
+    shell.manifest.write_text(OTHER)
+    assert shell.run("plan", "--detailed-exitcode", "--target", "topic/acme/orders").returncode == 2
+    for limit in (("--target", "queue/acme/jobs"), ("--refresh-only",), ("-l", "tier=gold")):
+        limited = shell.run("plan", "--detailed-exitcode", *limit)
+        assert (limited.returncode, "though declared otherwise" in limited.stderr) == (0, False)
 
 
 def test_a_suspended_source_is_left_alone_by_the_watch_loop_until_it_is_resumed(shell: Shell) -> None:

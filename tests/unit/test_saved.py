@@ -25,7 +25,8 @@ from mqops.errors import ConfigurationError, Refused
 from mqops.override import Override
 from reconciler.manifests.check import Checked, Digest
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances, guard
-from reconciler.planning.plan import plan
+from reconciler.planning.plan import Plan, plan
+from reconciler.planning.render import as_json
 from reconciler.planning.saved import (
     Basis,
     PlaceDocument,
@@ -56,8 +57,12 @@ def basis(there: Observed, **digests: str) -> Basis:
     return Basis(Checked((), (), SOURCES, 0, len(held), held), there, HERE)
 
 
+def written(found: Plan, there: Observed) -> str:
+    return write(found, basis(there), REQUEST, as_json(found))
+
+
 def saved(wanted: tuple[Resource, ...], there: Observed) -> SavedDocument:
-    return read("plan.json", write(plan(wanted, there, SOURCES), basis(there), REQUEST))
+    return read("plan.json", written(plan(wanted, there, SOURCES), there))
 
 
 def reselected(wanted: tuple[Resource, ...], there: Observed, now: Observed) -> list[str]:
@@ -172,7 +177,7 @@ def test_other_files_are_no_saved_plans(text: str) -> None:
 
 @pytest.mark.parametrize("path", [("plan", "summary", "create"), ("request", "refresh_only"), ("checksum",)])
 def test_any_edit_is_found(path: tuple[str, ...]) -> None:
-    document: Any = json.loads(write(plan(WANTED, observed(ALL), SOURCES), basis(observed(ALL)), REQUEST))
+    document: Any = json.loads(written(plan(WANTED, observed(ALL), SOURCES), observed(ALL)))
     inner = document
     for key in path[:-1]:
         inner = inner[key]
@@ -193,7 +198,7 @@ def test_a_cost_that_has_grown_is_refused_and_one_that_has_not_is_none() -> None
     known = {uid_of(ORDERS.identity): Cost(5, 2, 1, 0)}
     allowed = Allowances(data_loss=True)
     planned = guard(plan(wanted, there, SOURCES), there, SOURCES, known, allowed)
-    document = read("plan.json", write(planned, basis(there), REQUEST))
+    document = read("plan.json", written(planned, there))
     for cost in (Cost(5, 2, 2, 1), Cost(4, 0, 0, 0)):
         later = guard(plan(wanted, there, SOURCES), there, SOURCES, {uid_of(ORDERS.identity): cost}, allowed)
         assert len(select(document, later, basis(there)).changes) == 1

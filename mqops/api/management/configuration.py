@@ -87,7 +87,7 @@ class Planned:
 
     plan: Mapping[str, Any]
     """As `mqops plan -o json` writes it."""
-    held: Sequence[Mapping[str, str]]
+    held: Sequence[Mapping[str, object]]
     """``source`` and ``message`` of each that is suspended or pinned."""
     held_back: int
     """How many resources stay as they are applied for that reason, though declared otherwise."""
