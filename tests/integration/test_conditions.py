@@ -159,7 +159,7 @@ def test_what_is_held_says_so_and_is_not_ready_once_it_drifts(
     shell.succeed("resume", "default")
     upkeep.look()
     assert said(shell, "topic", "acme/orders") == AS_APPLIED
-    shell.succeed("rollback", "1", "--auto-approve")
+    shell.succeed("rollback", "1", "--source", "default", "--auto-approve")
     assert said(shell, "topic", "acme/orders")[::3] == ("True", "Pinned")
 
 
