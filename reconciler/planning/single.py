@@ -28,7 +28,7 @@ def plan_single(
         found,
         changes=tuple(change for change in found.changes if _belongs(change, target, wanted, observed)),
         refused=tuple(
-            discreet(refusal, target.tenant, observed)
+            discreet(refusal, target.tenant)
             for refusal in found.refused
             if _belongs(refusal.change, target, wanted, observed)
         ),

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from mqops.model import Identity
+from mqops.model import KINDS, Identity
 from reconciler.planning.change import Change, FieldChange
 from reconciler.planning.plan import Plan
 from reconciler.planning.refusals import Refusal
@@ -16,6 +16,10 @@ from reconciler.state import Observed, Resource
 
 _DIGEST = "sha256"
 _DIGITS = re.compile("[0-9A-Fa-f]{64}")
+_NAMED = re.compile(
+    rf"\b(?P<kind>{'|'.join(KINDS)}) (?P<tenant>[a-z0-9][a-z0-9._-]*)/[a-z0-9._-]*[a-z0-9_-](?: of source '[^']*')?"
+)
+"""How refusals name a resource of a tenant."""
 
 
 def is_of(tenant: str, identity: Identity) -> bool:
@@ -38,9 +42,7 @@ def seen_by(tenant: str, found: Plan, observed: Observed) -> Plan:
     return replace(
         found,
         changes=tuple(change for change in found.changes if is_of(tenant, change.identity)),
-        refused=tuple(
-            discreet(refusal, tenant, observed) for refusal in found.refused if is_of(tenant, refusal.change.identity)
-        ),
+        refused=tuple(discreet(refusal, tenant) for refusal in found.refused if is_of(tenant, refusal.change.identity)),
         leftovers=tuple(leftover for leftover in found.leftovers if is_of(tenant, leftover.identity)),
         moved=(),
         waiting=tuple(one for one in found.waiting if is_of(tenant, one.identity)),
@@ -53,17 +55,15 @@ def seen_by(tenant: str, found: Plan, observed: Observed) -> Plan:
     )
 
 
-def discreet(refusal: Refusal, tenant: str, observed: Observed) -> Refusal:
-    """Without the names of what other tenants have, nor of their sources."""
-    message = refusal.message
-    # The longest first: a name may begin with another.
-    for identity in sorted(observed.applied, key=lambda identity: -len(identity.name)):
-        named = str(identity)
-        if tenant and identity.tenant not in ("", tenant) and named in message:
-            owner = observed.applied[identity].resource.managed_by
-            for words in (f"{named} of source {owner!r}", named):
-                message = message.replace(words, f"a {identity.kind} of another tenant")
-    return replace(refusal, message=message)
+def discreet(refusal: Refusal, tenant: str) -> Refusal:
+    """Without the names of what other tenants have, nor of their sources. What is named need not be there."""
+    if not tenant:
+        return refusal
+
+    def told(named: re.Match[str]) -> str:
+        return named[0] if named["tenant"] == tenant else f"a {named['kind']} of another tenant"
+
+    return replace(refusal, message=_NAMED.sub(told, refusal.message))
 
 
 def without_digests(found: Plan) -> Plan:

@@ -8,7 +8,8 @@ from mqops.model import Identity
 from reconciler.planning.change import Action, FieldChange, Reason
 from reconciler.planning.drifted import Drifted
 from reconciler.planning.plan import Outside, Plan, plan
-from reconciler.planning.view import is_of, seen_by, unowned, without_digests
+from reconciler.planning.refusals import Obstacle, Refusal
+from reconciler.planning.view import discreet, is_of, seen_by, unowned, without_digests
 
 ACME = (tenant(), topic("orders"), topic("news", public=True))
 GLOBEX = (tenant("globex"), topic("secret", "globex"), managed(topic("secret2", "globex"), "hidden"))
@@ -30,6 +31,13 @@ def test_what_others_need_is_told_without_whose_it_is() -> None:
     assert refusal.change.identity == Identity("Topic", "acme", "news")
     assert "a Subscription of another tenant needs it" in refusal.message
     assert not any(word in refusal.message for word in ("globex", "watch", "-all", "hidden"))
+
+
+def test_what_others_would_need_is_told_without_its_name_even_if_it_is_not_there() -> None:
+    [change] = plan(ACME[:1], observed(()), SOURCES).changes
+    message = "it needs Topic globex/made-0.deadletter, which is not there; Topic acme/orders stays"
+    told = discreet(Refusal(change, Obstacle.STILL_NEEDED, message), "acme")
+    assert told.message == "it needs a Topic of another tenant, which is not there; Topic acme/orders stays"
 
 
 def test_what_is_left_out_of_others_is_not_told() -> None:
