@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -284,7 +284,7 @@ def test_a_postgresql_that_is_killed_is_converged_from(
     try:
         monkeypatch.setenv("DATABASE_URL", postgres_url(own))
         shell.succeed("migrate")
-        with psycopg.connect(postgres_url(own)) as other:
+        with closing(psycopg.connect(postgres_url(own))) as other:  # not committed in the end: its server is gone
             other.execute("SELECT FROM mq_instance FOR UPDATE")  # so that the commit waits
             process = start_apply(shell)
             eventually(lambda: _is_waited_for(postgres_url(own)))
