@@ -10,6 +10,7 @@ import pytest
 from api_platform import ACME, GLOBEX, PUBLISHER, SYSTEM, Platform
 from waiting import eventually
 
+from mqops.api import direct
 from mqops.api.app import App
 
 BEARER = {"Authorization": f"Bearer {ACME}"}
@@ -206,3 +207,29 @@ def test_who_leaves_without_waiting_has_published_all_the_same(platform: Platfor
         connection.sendall(request(f"/topics/{topic}/publish", one(), BEARER))
     eventually(lambda: len(platform.acme.pull(reader)) == 1, "the message", 5)
     assert platform.acme.publish(topic, {"payload": 2}).status == 200
+
+
+def test_a_head_that_is_known_answers_for_each_body_as_when_it_was_parsed(
+    platform: Platform, names: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "_known_heads", {})
+    path, bodies = f"/topics/{names['topic']}/publish", [b'{"payload":1}', b'{"payload":!}', b'{"payloax":1}']
+    sent = [request(path, body, BEARER) for body in bodies]
+    with closing(connect(platform)) as connection:
+        statuses = []
+        for whole in [*sent, *sent]:
+            connection.sendall(whole)
+            statuses.append(answer(connection)[9:12])
+        assert len(direct._known_heads) == 1
+        connection.sendall(sent[0][:-5])  # known, and yet to be waited for
+        connection.sendall(sent[0][-5:] + sent[1])
+        statuses += [answer(connection)[9:12]]
+    assert statuses == [b"200", b"400", b"400", b"200", b"400", b"400", b"200"]
+
+
+def test_a_known_head_lets_nobody_in_whose_key_is_not_known(platform: Platform, names: dict[str, str]) -> None:
+    sent = request(f"/topics/{names['topic']}/publish", one(), {"Authorization": "Bearer never-heard-of"})
+    with closing(connect(platform)) as connection:
+        for _ in range(3):
+            connection.sendall(sent)
+            assert answer(connection).startswith(b"HTTP/1.1 401")
