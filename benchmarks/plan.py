@@ -40,11 +40,13 @@ def _measured(stack: Stack, files: int, rounds: int) -> Iterator[Row]:
     tree = stack.directory / "tree"
     _write(tree, files)
     applied, _ = _timed(stack, "apply", str(tree), "--auto-approve")
+    stack.settle()
     plans = [_timed(stack, "plan", str(tree), "--detailed-exitcode") for _ in range(rounds)]
     yield _within(f"apply to an empty system, {files:,} files", applied, "s", 90)
     yield _within(f"no-op plan, {files:,} files", max(taken for taken, _ in plans), "s", 10)
     yield _within(f"its memory, {files:,} files", max(memory for _, memory in plans), "MiB", 512)
     changed = sorted((tree / "load").iterdir())[files // 2]
+    stack.settle()
     watched = json.loads(_run(stack, "-m", "benchmarks.watching", str(tree), str(changed)).splitlines()[-1])
     yield _within(f"no-op look of the watch loop, {files:,} files", watched["warm"], "s", 1)
     yield _within(f"one file of {files:,} changed, planned and applied", watched["changed"], "s", 2)

@@ -11,13 +11,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import redis
 
 START_SECONDS = 120
+_SETTLE_SECONDS = 180
+_STILL_SECONDS = 3
+_IDLE_SHARE = 0.25
+"""Of one core: what the loops of a platform at rest may use of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,18 @@ class Stack:
     redis_socket: str
     directory: Path
     pid: int
+
+    def settle(self) -> None:
+        """Returns when the platform is at rest: after a large apply its own watch loop and its web workers have a lot
+        to take in, which is not what is to be measured. ``RuntimeError`` when it does not come to rest."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        still = 0
+        while still < _STILL_SECONDS:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the platform is still busy after {_SETTLE_SECONDS} s")
+            before = _worked_seconds(self.pid)
+            time.sleep(1.0)
+            still = still + 1 if _worked_seconds(self.pid) - before < _IDLE_SHARE else 0
 
 
 @contextmanager
@@ -61,6 +78,17 @@ def running(manifests: str, *, web_workers: int = 2) -> Iterator[Stack]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
+
+
+def _worked_seconds(pid: int) -> float:
+    """Of processor time, by the process and all below it."""
+    parent = psutil.Process(pid)
+    worked = 0.0
+    for process in (parent, *parent.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            worked += times.user + times.system
+    return worked
 
 
 def _free_port() -> int:

@@ -21,6 +21,7 @@ from reconciler.manifests.check import Checked
 from reconciler.noting import note_pass
 from reconciler.planning.guard import grown, guard
 from reconciler.planning.holds import Hold, Suspension, grounded, keep, unrepaired, unreplaced
+from reconciler.planning.notices import notices
 from reconciler.planning.plan import NOTHING_TAKEN, Plan, plan
 from reconciler.planning.scope import Scope
 from reconciler.planning.waiting import as_applied
@@ -121,7 +122,7 @@ def plan_manifests(
             f"no manifests were found, and {len(found.refused)} resources are applied: an empty tree never prunes. "
             "Name the directory that has the manifests"
         )
-    warning = instance.unstamped_broker(database, broker, stores.keys) if observed.applied else None
+    unstamped = instance.unstamped_broker(database, broker, stores.keys) if observed.applied else None
     with translated():
         is_recovering = instance.read_recovering(stores.database) is not None
     return Planned(
@@ -131,7 +132,11 @@ def plan_manifests(
         database or broker,
         holds,
         held_back,
-        warnings=(*(() if warning is None else (warning,)), *_strangers(checked, states)),
+        warnings=(
+            *(() if unstamped is None else (unstamped,)),
+            *_strangers(checked, states),
+            *notices(checked.resources, observed.applied, request.allowed.unprotected),
+        ),
         is_recovering=is_recovering,
         renewed=_renewed(request, states, holds),
     )

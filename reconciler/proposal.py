@@ -19,6 +19,7 @@ from reconciler.manifests.single import declared_again
 from reconciler.pipeline import holds_of, plan_manifests, plan_observed, require_same_installation, require_targets
 from reconciler.planning import scope as scopes
 from reconciler.planning.guard import NOTHING_ALLOWED, Allowances
+from reconciler.planning.notices import notices
 from reconciler.planning.part import is_part_of, part_of
 from reconciler.planning.scope import Scope
 from reconciler.planning.view import is_of, seen_by, unowned
@@ -72,7 +73,8 @@ def propose(proposal: Proposal, settings: Settings, stores: Stores) -> Planned:
     found = replace(found, drift=drift.since(found.drift, stores.database))
     if proposal.tenant is not None:
         found = seen_by(proposal.tenant, found, observed)
-    return Planned(request, observed, found, stamp, holds, held_back)
+    warnings = notices(resources, observed.applied, proposal.allowed.unprotected)
+    return Planned(request, observed, found, stamp, holds, held_back, warnings)
 
 
 def _require_fit(checked: Checked) -> None:

@@ -7,7 +7,7 @@ repaired; and what it has said, so that nothing is said twice while it lasts. Ti
 import os
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -288,16 +288,18 @@ class _Stoppable(Unattended):
 def fingerprint(directory: Path) -> Fingerprint:
     """What tells whether a manifest may have changed: names, sizes and times of change of all of them."""
     found = set()
-    for folder, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if name.endswith((".yaml", ".yml")):
-                path = Path(folder, name)
-                try:
-                    status = path.stat()
-                except OSError:
-                    continue  # gone since it was listed, or not for us to read: reading the manifests will say so
-                found.add((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+    waiting = [str(directory)]
+    while waiting:
+        # What is gone since it was listed, or not for us to read, reading the manifests will tell of.
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith("."):
+                        waiting.append(entry.path)
+                elif entry.name.endswith((".yaml", ".yml")):
+                    with suppress(OSError):
+                        status = entry.stat()
+                        found.add((entry.path, status.st_mtime_ns, status.st_size, status.st_ino))
     return frozenset(found)
 
 

@@ -82,14 +82,16 @@ class ReconciledConfiguration:
         found = without_digests(planned.plan)
         held = [_hold_json(hold, proposal.tenant) for hold in planned.holds]
         document = as_json(found, held, planned.held_back)
-        return Planned(document, held, planned.held_back, planned.warnings, _shown(found, proposal))
+        return Planned(document, held, planned.held_back, planned.warnings, _shown(found, held, proposal))
 
 
-def _shown(found: Plan, proposal: Proposal) -> dict[str, Any]:
+def _shown(found: Plan, held: Sequence[HoldDocument], proposal: Proposal) -> dict[str, Any]:
     if proposal.show == "text":
         lines = text_lines(found, proposal.directory)
         return {"text": [{"about": about, "line": line} for about, line in lines]}
-    return {"markdown": markdown(found, proposal.directory)} if proposal.show == "markdown" else {}
+    if proposal.show == "markdown":
+        return {"markdown": markdown(found, proposal.directory, [hold["message"] for hold in held])}
+    return {}
 
 
 def _manifests(proposal: Proposal) -> Proposed:

@@ -53,6 +53,7 @@ AllowMassDelete = Annotated[
     list[int] | None,
     typer.Option(
         "--allow-mass-delete",
+        min=1,
         metavar="N",
         help="Delete more of a source than its maxDeletes: the very number that the refusal tells.",
     ),

@@ -27,9 +27,9 @@ def labels_of(selector: str | None) -> dict[str, str]:
     labels: dict[str, str] = {}
     for part in filter(None, (selector or "").split(",")):
         key, separator, value = part.partition("=")
-        if not separator or not key:
+        if not separator or not key or key.endswith("!"):
             raise typer.BadParameter(f"{part!r} is not key=value", param_hint="--selector")
-        labels[key.strip()] = value.strip()
+        labels[key.strip()] = value.removeprefix("=").strip()  # key==value says the same
     return labels
 
 

@@ -48,7 +48,7 @@ def show(
     from reconciler.planning.render import text_lines
 
     if output == "markdown":
-        typer.echo(markdown(found, directory), nl=False)
+        typer.echo(markdown(found, directory, [str(hold) for hold in holds]), nl=False)
     elif not holds or not found.is_empty or found.refused:
         print_lines(text_lines(found, directory))
 

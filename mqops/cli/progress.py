@@ -9,6 +9,12 @@ from rich.markup import escape
 from rich.text import Text
 
 
+def is_drawn_on(console: Console) -> bool:
+    """Whether it is a terminal on which what was shown can be shown otherwise. On a dumb one nothing would be seen of a
+    bar or a spinner: it gets lines, as a file does."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 class Progress:
     """Steps of a longer command: a spinner on a terminal, a line each elsewhere."""
 
@@ -19,7 +25,7 @@ class Progress:
     def step(self, text: str) -> Iterator[None]:
         """Show ``text`` while the body runs, and how long it took when that was over a second."""
         started = time.monotonic()
-        if self._console.is_terminal:
+        if is_drawn_on(self._console):
             with self._console.status(escape(text)):
                 yield
         else:

@@ -13,11 +13,13 @@ from rich import progress
 from rich.console import Console
 from rich.status import Status
 
+from mqops.cli.progress import is_drawn_on
+
 if TYPE_CHECKING:
     from reconciler.oversight import Progress
 
 _BETWEEN_LINES_SECONDS = 5.0
-"""Where there is no terminal, a line as often as this: an apply that takes no longer says nothing."""
+"""Where there is no terminal to draw on, a line as often as this: an apply that takes no longer says nothing."""
 
 _STOPPING = b"\nstopping after what is under way; interrupt again to abort at once\n"
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -43,7 +45,7 @@ class UnderWay:
         self._told_at = time.monotonic()
         former = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            if self._console.is_terminal:
+            if is_drawn_on(self._console):
                 with _bar(self._console) as self._bar:
                     self._task = self._bar.add_task("applying", total=None)
                     yield

@@ -114,6 +114,11 @@ class Parser:
     def _value(self, event: Any, depth: int) -> Any:
         self._nodes += 1
         kind = type(event)
+        # Nearly all values, and most of the time of reading a large tree, are scalars with nothing about them.
+        is_bare = kind is ScalarEvent and event.anchor is None and self._spots is None
+        if is_bare and self._nodes <= MAX_NODES:
+            self._height = 0
+            return self._scalar(event)
         if kind is AliasEvent:
             return self._alias(event, depth)
         if self._nodes > MAX_NODES:
@@ -168,7 +173,7 @@ class Parser:
     def _mapping(self, start: Any, depth: int) -> dict[str, Any]:
         self._check_collection_tag(start, "map")
         result: dict[str, Any] = {}
-        lines: dict[str, int] = {}
+        keys: dict[str, Any] = {}
         merged: list[dict[str, Any]] = []
         height = 0
         while type(event := self._next()) is not MappingEndEvent:
@@ -182,12 +187,12 @@ class Parser:
             if key == "<<" and event.implicit[0]:
                 merged.extend(self._merged(event, value))
                 continue
-            if key in lines:
-                first = self._first_line + lines[key]
+            if key in keys:
+                first = self._first_line + keys[key].start_mark.line
                 message = f"{quoted(key)} stands here for a second time; the first is on line {first}"
                 self._complain(event, message, Rule.DUPLICATE_KEY, key)
             else:
-                lines[key] = event.start_mark.line
+                keys[key] = event
             result[key] = value
         for mapping in merged:
             for key, value in mapping.items():

@@ -55,7 +55,19 @@ class Declarations:
 
     def of_kind(self, *kinds: str) -> Iterator[tuple[Declared, Any]]:
         """Everything of ``kinds``, each with its spec."""
-        return ((one, one.spec) for one in self.declared if one.identity.kind in kinds)
+        return ((one, one.spec) for kind in kinds for one in self._by_kind.get(kind, ()))
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Declared]]:
+        found: dict[str, list[Declared]] = {}
+        for one in self.declared:
+            found.setdefault(one.identity.kind, []).append(one)
+        return found
+
+    @cached_property
+    def tenants(self) -> frozenset[str]:
+        """The tenants that something is declared of."""
+        return frozenset(one.identity.tenant for one in self.declared if KINDS[one.identity.kind].has_tenant)
 
     @cached_property
     def elsewhere(self) -> frozenset[Identity]:
@@ -65,16 +77,16 @@ class Declarations:
 
     @property
     def _named(self) -> Iterator[Identity]:
-        for one in self.declared:
-            if KINDS[one.identity.kind].has_tenant:
-                yield Identity("Tenant", "", one.identity.tenant)
+        for tenant in self.tenants:
+            yield Identity("Tenant", "", tenant)
         for one, spec in self.of_kind("Subscription"):
             tenant, topic = one.identity.tenant, topic_of(one.identity.tenant, spec.topic)
             if spec.handler is not None:
                 yield Identity("Handler", tenant, spec.handler)
-            queue = topic._replace(kind="Queue")
-            if self.is_missing(topic) and queue not in self.by_identity and queue not in self.rejected:
-                yield from (topic, queue)
+            if self.is_missing(topic):
+                queue = topic._replace(kind="Queue")
+                if queue not in self.by_identity and queue not in self.rejected:
+                    yield from (topic, queue)
 
     @cached_property
     def waiting(self) -> dict[Identity, str]:
@@ -142,9 +154,10 @@ def renames(declarations: Declarations) -> Iterator[Finding]:
 
 def tenants(declarations: Declarations) -> Iterator[Finding]:
     """Things of tenants that are not declared."""
-    for one in declarations.declared:
+    missing = {tenant for tenant in declarations.tenants if declarations.is_missing(Identity("Tenant", "", tenant))}
+    for one in declarations.declared if missing else ():
         tenant = one.identity.tenant
-        if KINDS[one.identity.kind].has_tenant and declarations.is_missing(Identity("Tenant", "", tenant)):
+        if tenant in missing:
             names = declarations.names("Tenant", "")
             message = f"there is no Tenant {tenant}"
             yield Finding(one.document, ("metadata", "tenant"), message, Rule.REFERENCE, name=tenant, candidates=names)
@@ -165,7 +178,7 @@ def topics(declarations: Declarations) -> Iterator[Finding]:
     for one, spec in declarations.of_kind("Subscription"):
         tenant, path = one.identity.tenant, ("spec", "topic")
         topic = topic_of(tenant, spec.topic)
-        if topic.tenant == tenant and topic._replace(kind="Queue") in declarations.by_identity:
+        if topic.tenant == tenant and Identity("Queue", tenant, topic.name) in declarations.by_identity:
             message = f"{topic.name} is a Queue, which has the one subscription it implies: declare a Topic instead"
             yield Finding(one.document, path, message, Rule.REFERENCE)
         elif one.identity not in declarations.waiting and (message := _unreadable(declarations, one, topic)):
@@ -179,9 +192,11 @@ def _unreadable(declarations: Declarations, reader: Declared, topic: Identity) -
     """Why ``reader`` cannot read the topic, where it is not there or not for its tenant; else empty."""
     tenant = reader.identity.tenant
     if topic.tenant == tenant:
+        if not declarations.is_missing(topic):
+            return ""
         queue = topic._replace(kind="Queue")
         is_queue = queue in declarations.by_identity or queue in declarations.rejected
-        return f"{tenant} has no Topic {topic.name}" if declarations.is_missing(topic) and not is_queue else ""
+        return "" if is_queue else f"{tenant} has no Topic {topic.name}"
     reference = f"{topic.tenant}/{topic.name}"
     is_hidden = topic in declarations.by_identity or declarations.is_missing(topic)
     is_theirs = is_hidden and reference not in declarations.public

@@ -191,19 +191,20 @@ def _of_subscription(applied: Applied, observed: Observed, placement: Placement)
     meta = {} if source is None else source.meta
     partitions = partitions_of(meta) if row is None else row.resource.spec["partitions"]
     for partition in range(partitions):
-        path = f"live.partitions[{partition}]"
         known = None if live is None else live.meta.get(f"pos:{partition}")
-        delivered = groups.get(partition, {}).get(applied.uid)
+        delivered = groups[partition].get(applied.uid) if partition in groups else None
         if delivered is None:
             # With a stream that is only misplaced its groups come back, too.
             if source is None or (source.uid, partition) not in observed.misplaced:
-                field = FieldChange(f"{path}.group", None, known or resource.spec["startFrom"])
+                field = FieldChange(f"live.partitions[{partition}].group", None, known or resource.spec["startFrom"])
                 yield Fault(Reason.GROUP_MISSING, field)
         elif known is not None and delivered != known:
-            yield Fault(Reason.GROUP_MOVED, FieldChange(f"{path}.position", delivered, known))
-        missing = 0 if source is None else observed.missing.get((source.uid, partition, applied.uid), 0)
+            yield Fault(Reason.GROUP_MOVED, FieldChange(f"live.partitions[{partition}].position", delivered, known))
+        if source is None or not observed.missing:
+            continue
+        missing = observed.missing.get((source.uid, partition, applied.uid), 0)
         if missing:
-            yield Fault(Reason.STREAM_TRUNCATED, FieldChange(f"{path}.missing", missing, 0))
+            yield Fault(Reason.STREAM_TRUNCATED, FieldChange(f"live.partitions[{partition}].missing", missing, 0))
 
 
 def _meta_missing(bucket: int | None, observed: Observed) -> Fault:

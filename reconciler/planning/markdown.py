@@ -27,19 +27,23 @@ _MEANINGFUL = re.compile(r"[^A-Za-z0-9 ./,-]")
 _BACKTICKS = re.compile("`+")
 
 
-def markdown(plan: Plan, directory: str = "") -> str:
-    """The whole plan. ``directory`` is what the manifests' file names are relative to, as the user called it."""
+def markdown(plan: Plan, directory: str = "", held: Sequence[str] = ()) -> str:
+    """The whole plan. ``directory`` is what the manifests' file names are relative to, as the user called it; ``held``
+    says which sources are held, and how."""
     text = ""
     for size in _SIZES:
-        text = "".join(f"{line}\n" for line in _lines(plan, directory, size))
+        text = "".join(f"{line}\n" for line in _lines(plan, directory, size, held))
         if len(text) <= _MOST_CHARACTERS:
             break
     return text
 
 
-def _lines(plan: Plan, directory: str, size: tuple[int, int]) -> Iterator[str]:
-    yield f"**{footer(plan)}**"
+def _lines(plan: Plan, directory: str, size: tuple[int, int], held: Sequence[str]) -> Iterator[str]:
+    yield f"**{footer(plan, is_held=bool(held))}**"
     most, room = size
+    if held:
+        yield from ("", f"#### Held ({len(held)})", "")
+        yield from _bullets(held, most)
     if plan.drift:
         yield from ("", f"#### Drift ({len(plan.drift)})", "")
         yield from _drift_table(plan.drift, most)

@@ -113,11 +113,13 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def footer(plan: Plan) -> str:
-    """The last line: what would be done."""
+def footer(plan: Plan, *, is_held: bool = False) -> str:
+    """The last line: what would be done. Where a source ``is_held``, what is applied need not match its manifests."""
     is_quiet = plan.is_empty and not plan.refused and not plan.waiting
     if is_quiet and plan.outside:
         return "No changes within what the plan is limited to."
+    if is_quiet and is_held:
+        return "No changes while sources are held."
     if is_quiet:
         return "No changes. What is applied matches the manifests."
     told = [(action, plan.count(action)) for action in Action if plan.count(action) or action in _ALWAYS_COUNTED]

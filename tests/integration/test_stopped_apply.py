@@ -18,11 +18,13 @@ import pytest
 import traffic
 from declared import SOURCES, dead_letters, implied, queue, respecified, subscription, tenant, topic
 from redis import Redis
+from rich.console import Console
 from shell import Shell, command
 from stores import TESTER, Opened, applied, opened, planned, uid
 from waiting import eventually
 
 from mqops.cli import under_way
+from mqops.cli.progress import is_drawn_on
 from mqops.embedded.directory import StateDirectory, open_state_directory
 from mqops.embedded.postgres import postgres_url, start_postgres
 from mqops.embedded.process import Process
@@ -171,6 +173,10 @@ def paused(shell: Shell, redis: Redis, stderr: int = subprocess.PIPE) -> Iterato
         redis.client_pause(60_000, all=False)
         time.sleep(0.3)  # until it waits
         yield process
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
     finally:
         redis.client_unpause()
 
@@ -221,7 +227,10 @@ def test_a_second_interrupt_ends_it_at_once(shell: Shell, redis_client: Redis) -
     assert "No changes." in shell.succeed("plan")
 
 
-def test_on_a_terminal_a_bar_shows_how_far_it_is(shell: Shell, redis_client: Redis) -> None:
+def test_on_a_terminal_a_bar_shows_how_far_it_is(
+    shell: Shell, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     screen, terminal = pty.openpty()
     shown = bytearray()
 
@@ -241,6 +250,11 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(shell: Shell, redis_client: Red
     thread.join(10)
     os.close(screen)
     assert process.returncode == 0
+
+
+def test_a_dumb_terminal_gets_lines_as_a_file_does() -> None:
+    assert not is_drawn_on(Console(force_terminal=True, _environ={"TERM": "dumb"}))
+    assert is_drawn_on(Console(force_terminal=True, _environ={"TERM": "xterm"}))
 
 
 def test_elsewhere_a_line_now_and_then(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,7 @@ def _label(text: str) -> Label:
     key, separator, value = text.partition("=")
     if not separator or not key.rstrip("!"):
         raise InvalidRequest(f"labelSelector: {text!r} is neither key=value nor key!=value")
+    value = value if key.endswith("!") else value.removeprefix("=")  # key==value says the same as key=value
     return Label(key.removesuffix("!").strip(), value.strip(), is_wanted=not key.endswith("!"))
 
 

@@ -180,7 +180,12 @@ class WritableMember(Member):
 
 
 def expected_states(req: Request) -> Sequence[str] | None:
-    """The states that ``If-Match`` names; ``None`` for any. Weak tags match nothing: RFC 9110, 13.1.1."""
+    """The states that ``If-Match`` names; ``None`` for any. Weak tags match nothing: RFC 9110, 13.1.1. What is changed
+    is there, so that ``If-None-Match: *`` never holds."""
+    if req.if_none_match is not None:
+        if "*" in req.if_none_match:
+            raise PreconditionFailed("it exists, and If-None-Match asks that it does not: POST creates")
+        raise InvalidRequest("If-None-Match with tags is for reading: a change is made in a state with If-Match")
     known = req.if_match
     if known is None:
         return None
