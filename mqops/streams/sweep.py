@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mqops.errors import BrokerNotAvailable
@@ -17,7 +17,7 @@ from mqops.keys import BUCKETS
 from mqops.lua import Script
 from mqops.message import new_message_id
 from mqops.streams.engine import Streams
-from mqops.streams.scripts import ELECT, REAP, SWEEP, TRIM
+from mqops.streams.scripts import ELECT, REAP, STALE, SWEEP, TRIM
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ SILENT_WORKER_MS = 12_000
 """A worker without a heartbeat for this long is dead; it starts nothing itself once its last beat is 10 s old."""
 LOSSES_BEFORE_DEAD_LETTER = 5
 SWEEP_ENTRIES = 100
+LOOK_AT_ONCE = 500
 TRIM_AT_ONCE = 50
 
 Partition = tuple[int, str, int]
@@ -85,11 +86,22 @@ class Sweeper:
 
     async def trim(self) -> None:
         """End what outlived its retention, everywhere. Raises ``BrokerNotAvailable``."""
-        partitions = list(self._partitions())
-        for start in range(0, len(partitions), TRIM_AT_ONCE):
-            await asyncio.gather(
-                *(self._run_script(TRIM, *partition) for partition in partitions[start : start + TRIM_AT_ONCE])
-            )
+        by_bucket: dict[int, list[tuple[str, int]]] = {}
+        for bucket, topic, number in self._partitions():
+            by_bucket.setdefault(bucket, []).append((topic, number))
+        for bucket, partitions in by_bucket.items():
+            for start in range(0, len(partitions), LOOK_AT_ONCE):
+                stale = await self._stale(bucket, partitions[start : start + LOOK_AT_ONCE])
+                for first in range(0, len(stale), TRIM_AT_ONCE):
+                    several = stale[first : first + TRIM_AT_ONCE]
+                    await asyncio.gather(*(self._run_script(TRIM, bucket, *partition) for partition in several))
+
+    async def _stale(self, bucket: int, partitions: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+        """Those in which there is something to end: tens of thousands are asked for at a time, and few have any."""
+        streams = self._streams
+        asked = [part for partition in partitions for part in partition]
+        places = await streams.run(STALE, streams.keys.epoch(bucket), *asked)
+        return [partitions[place - 1] for place in places]
 
     async def _take_over_from_dead_workers(self) -> None:
         keys = self._streams.keys

@@ -289,6 +289,29 @@ def test_one_sweeper_is_elected_and_another_takes_over(topic: Topic, redis_url: 
     asyncio.run(scenario())
 
 
+def test_a_sweeper_ends_what_is_too_old_and_asks_nothing_of_what_is_not(topic: Topic, redis_url: str) -> None:
+    """Of many partitions few have anything to end: what it takes to find them shall not grow with what is idle."""
+    idle = [(BUCKET, str(uuid.uuid4()), number) for number in range(1_200)]
+    fresh = Topic.prepare(topic.client)
+
+    async def scenario() -> None:
+        async with engine(redis_url) as streams:
+            await streams.publish([topic.message(b"old"), fresh.message(b"young")])
+            await asyncio.sleep(0.01)
+            topic.run("prepare_topic", topic.uid, "Topic", "acme", "orders", 1, 1, "active", "", 1)
+            places = [(BUCKET, topic.uid, 0), *idle, (BUCKET, fresh.uid, 0), (BUCKET + 1, topic.uid, 0)]
+            topic.client.config_resetstat()
+            await Sweeper(streams, lambda: places, trim_seconds=30).trim()
+            calls = topic.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+            assert calls <= 6, "four looks at up to 500, a partition trimmed, a script to be loaded"
+
+    asyncio.run(scenario())
+    assert topic.stored_ids() == []
+    assert len(fresh.stored_ids()) == 1
+    [(_, dead)] = topic.client.xrange(topic.keys.stream(BUCKET, topic.dead, 0))
+    assert dead[b"d"] == b"old"
+
+
 def test_a_dead_letter_says_where_it_came_from_and_why(topic: Topic, redis_url: str) -> None:
     async def scenario() -> None:
         async with engine(redis_url) as streams:

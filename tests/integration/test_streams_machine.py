@@ -317,10 +317,16 @@ class StreamsMachine(RuleBasedStateMachine):
     def forget_scripts(self) -> None:
         self.redis.script_flush()
 
+    def stale(self) -> list[int]:
+        asked = [part for partition in range(PARTITIONS) for part in (self.topic, partition)]
+        found: list[int] = self.step("stale", *asked)
+        return found
+
     @rule()
     def trim(self) -> None:
         """Nothing is old: nothing may change."""
         before = {reader.uid: reader.unfinished() for reader in self.readers.values()}
+        assert self.stale() == []
         for partition in range(PARTITIONS):
             assert self.step("trim", "bell", self.topic, partition, *(b"i" * 16 for _ in range(9))) == [0, 0]
         assert before == {reader.uid: reader.unfinished() for reader in self.readers.values()}
@@ -330,6 +336,8 @@ class StreamsMachine(RuleBasedStateMachine):
         """Everything is old: what is unfinished is dead-lettered, except under a live lease."""
         time.sleep(0.002)
         self.prepare_topic(retention_ms=0)
+        streams = [self.keys.stream(BUCKET, self.topic, partition) for partition in range(PARTITIONS)]
+        assert self.stale() == [place for place, stream in enumerate(streams, 1) if self.redis.xlen(stream)]
         for partition in range(PARTITIONS):
             self.step("trim", "bell", self.topic, partition, *(uuid.uuid4().bytes for _ in range(100)))
         self.prepare_topic()
