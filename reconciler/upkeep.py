@@ -16,6 +16,7 @@ from mqops.errors import ConfigurationError, MqopsError
 from mqops.model import Identity
 from mqops.settings import Settings
 from reconciler.apply import DONE, Report
+from reconciler.garbage import put_aside, without_garbage_collection
 from reconciler.journal import Line, journal
 from reconciler.manifests.check import Checked
 from reconciler.manifests.earlier import Earlier
@@ -89,7 +90,9 @@ class Upkeep:
     def look(self) -> Verdict:
         """Brings everything up to date as far as it goes, and says what was done and what cannot be."""
         started = time.monotonic()
-        verdict = self._look()
+        with without_garbage_collection():
+            verdict = self._look()
+            put_aside()
         self.measures.looked(verdict.name.lower(), time.monotonic() - started)
         return verdict
 

@@ -1,7 +1,8 @@
 """`mqops plan` and `mqops apply`: what the manifests would change, and changing it."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -247,9 +248,15 @@ def _saved(path: Path) -> "tuple[Asked, Select]":
     return asked, lambda planned: staleness.select(document, planned.plan, asked.basis(planned))
 
 
-def working(text: str) -> Status:
-    """Shows what is being done for as long as it takes; on a terminal alone, and beside the output."""
-    return Console(stderr=True).status(text)
+@contextmanager
+def working(text: str) -> Iterator[Status]:
+    """Shows what is being done for as long as it takes; on a terminal alone, and beside the output. It is what the
+    command is there for: afterwards no garbage is collected any more."""
+    from reconciler.garbage import put_all_aside, without_garbage_collection
+
+    with without_garbage_collection(), Console(stderr=True).status(text) as status:
+        yield status
+        put_all_aside()
 
 
 def approve(found: "Plan", working: Status, show: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """The reconciler's front as one step: a directory of manifests into what is desired, or everything wrong with it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -10,8 +10,9 @@ from mqops.settings import Settings
 from reconciler.garbage import without_garbage_collection
 from reconciler.manifests import authority as sources
 from reconciler.manifests.authority import Authority, authority_of
+from reconciler.manifests.deadletters import DeadLetters
 from reconciler.manifests.desired import desired
-from reconciler.manifests.earlier import Earlier, FileContents
+from reconciler.manifests.earlier import Earlier, FileContents, Sound
 from reconciler.manifests.finding import Finding, located
 from reconciler.manifests.load import load
 from reconciler.manifests.problem import Problem
@@ -111,28 +112,54 @@ def check_files(files: Mapping[str, bytes], settings: Settings, lookup: Lookup |
 def _check(tree: Tree, settings: Settings, earlier: Earlier, lookup: Lookup | None) -> Checked:
     contents = read_contents(tree, settings.manifest_variables, earlier)
     authority = authority_of(contents.declared, tree.files)
-    declarations = _declarations(contents, authority, lookup)
-    findings = located(_findings(tree, declarations, authority))
-    problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *findings]
+    found = _judged(tree, contents, authority, earlier, lookup)
+    waiting = found.waiting
     resources: tuple[Resource, ...] = ()
     owners = {file.name: authority.source_of(file.name) or "" for file in tree.files}
-    waiting = declarations.waiting
-    if not problems:
+    if not found.problems:
         declared = [one for one in contents.declared if one.identity not in waiting] if waiting else contents.declared
-        letters = replace(declarations, declared=declared).dead_letters if waiting else declarations.dead_letters
-        resources = desired(declared, lambda one: owners[one.document.file], settings, letters, earlier)
+        resources = desired(declared, lambda one: owners[one.document.file], settings, found.letters, earlier)
     digests = {name: Digest(owners[name], found) for name, found in contents.hashes.items()}
     return Checked(
         resources=resources,
-        problems=tuple(sorted(set(problems))),
+        problems=tuple(sorted(set(found.problems))),
         sources=authority.sources,
         declared=len(contents.declared),
         files=len(tree.files),
         digests=digests,
         contents=contents_of(digests, authority.sources),
         waiting=told(waiting, contents.declared),
-        relies_on_others=bool(declarations.elsewhere),
+        relies_on_others=found.relies_on_others,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the rules say of a tree."""
+
+    problems: Sequence[Problem]
+    letters: DeadLetters | None
+    """Of what does not wait; ``None`` where there are problems."""
+    waiting: Mapping[Identity, str] = field(default_factory=dict)
+    relies_on_others: bool = False
+
+
+def _judged(tree: Tree, contents: Contents, authority: Authority, earlier: Earlier, lookup: Lookup | None) -> _Judged:
+    sound = earlier.sound
+    if sound is not None and sound.stands_for(tree, earlier.files):
+        return _Judged((), sound.letters)
+    earlier.sound = None
+    declarations = _declarations(contents, authority, lookup)
+    found = located(findings(tree, declarations, authority))
+    problems = [*tree.problems, *contents.problems, *_ungoverned(tree, contents, authority), *found]
+    waiting, relies = declarations.waiting, bool(declarations.elsewhere)
+    if problems:
+        return _Judged(problems, None, waiting, relies)
+    ready = [one for one in contents.declared if one.identity not in waiting] if waiting else contents.declared
+    letters = replace(declarations, declared=ready).dead_letters if waiting else declarations.dead_letters
+    if not relies:
+        earlier.sound = Sound(tree, earlier.files, letters)
+    return _Judged((), letters, waiting, relies)
 
 
 def _declarations(contents: Contents, authority: Authority, lookup: Lookup | None) -> Declarations:
@@ -204,7 +231,8 @@ def _file_contents(name: str, data: bytes, variables: Mapping[str, str]) -> File
     return FileContents(digest, tuple(declared), frozenset(rejected), tuple(broken), tuple(problems))
 
 
-def _findings(tree: Tree, declarations: Declarations, authority: Authority) -> Iterator[Finding]:
+def findings(tree: Tree, declarations: Declarations, authority: Authority) -> Iterator[Finding]:
+    """What all rules find. They may judge by what ``earlier.JUDGED_BY`` names, and no more."""
     declared = declarations.declared
     yield from sources.misplaced(declared)
     yield from sources.unusable(declared, tree.folders, tree.files)

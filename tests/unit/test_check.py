@@ -1,8 +1,11 @@
 """The front as a whole: every problem of every file at once, in order, and the example manifests."""
 
 import hashlib
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +15,11 @@ from trees import checked, manifest, together, tree
 from mqops.expressions import compile_filter
 from mqops.model import Identity
 from mqops.settings import Settings
-from reconciler.manifests.check import check
-from reconciler.manifests.earlier import Earlier
+from reconciler.manifests.authority import authority_of
+from reconciler.manifests.check import check, findings, read_contents
+from reconciler.manifests.earlier import JUDGED_BY, Earlier
+from reconciler.manifests.rules import Declarations
+from reconciler.manifests.source import find
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
@@ -154,6 +160,63 @@ def test_what_an_earlier_reading_left_over_changes_nothing(
             old.unlink()
         tree(directory, files)
         assert check(directory, Settings(), earlier) == check(directory, Settings())
+
+
+GOOD = st.tuples(
+    st.just(manifest("Tenant", "acme")),
+    st.sampled_from([manifest("Topic", "x", spec) for spec in ("{}", "{retention: 3d}", "{public: true}", "{}")]),
+    st.sampled_from([manifest("Topic", "w", spec) for spec in ("{}", "{partitions: 3}")]),
+    st.sampled_from([manifest("Queue", "y", spec) for spec in ("{}", "{deadLetter: w}", "{partitions: 2}")]),
+    st.sampled_from(
+        [
+            manifest("Subscription", "z", spec)
+            for spec in ("{topic: x}", "{topic: x, concurrency: 3}", "{topic: w}", "{topic: x, deadLetter: w}",
+                         "{topic: none}", "{topic: w, deadLetter: w}")
+        ]
+    ),
+    st.sampled_from(["", manifest("Handler", "h", "{http: {url: 'https://a.example/b'}}")]),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(GOOD, min_size=2, max_size=6))
+def test_what_obeyed_the_rules_is_judged_anew_where_they_may_come_to_something_else(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[str, ...]]
+) -> None:
+    directory, earlier = tmp_path_factory.mktemp("tree"), Earlier()
+    for documents in edits:
+        files = {f"{number}.yaml": text for number, text in enumerate(documents)}
+        tree(directory, files)
+        assert check(directory, Settings(), earlier) == check(directory, Settings())
+
+
+class Asked:
+    """A spec that notes which of its fields somebody looks at."""
+
+    def __init__(self, spec: Any, fields: set[str]) -> None:
+        self._spec, self._fields = spec, fields
+
+    def __getattr__(self, name: str) -> Any:
+        self._fields.add(name)
+        return getattr(self._spec, name)
+
+
+def test_the_rules_judge_by_no_other_fields_than_those_that_are_compared(tmp_path: Path) -> None:
+    shutil.copytree(MANIFESTS, tmp_path, dirs_exist_ok=True)
+    shared = (
+        manifest("Topic", "shared", "{public: true}"),
+        manifest("Subscription", "s", "{topic: acme/shared}", "globex"),
+    )
+    tree(tmp_path, {"shops/shared.yaml": together(*shared)})
+    found = find(tmp_path)
+    asked: dict[str, set[str]] = {kind: set() for kind in JUDGED_BY}
+    declared = [
+        replace(one, spec=Asked(one.spec, asked[kind])) if (kind := one.identity.kind) in JUDGED_BY else one
+        for one in read_contents(found, Settings().manifest_variables).declared
+    ]
+    authority = authority_of(declared, found.files)
+    assert list(findings(found, Declarations(declared), authority)) == []
+    assert asked == {kind: set(fields) for kind, fields in JUDGED_BY.items()}
 
 
 def test_what_did_not_change_is_the_very_same_as_in_an_earlier_reading(tmp_path: Path) -> None:
