@@ -8,10 +8,8 @@ Source of the language: https://github.com/google/cel-spec.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
-
-import cel
 
 from mqops.errors import InvalidValue
 from mqops.nearest import nearest
@@ -62,10 +60,19 @@ class Filter:
 
 
 @lru_cache(maxsize=4096)
+@cache
+def engine() -> Any:
+    """The library. To import it takes a tenth of a second, since it brings a whole terminal interface along: most
+    commands have nothing to compile. Who serves messages asks for it at the start."""
+    import cel
+
+    return cel
+
+
 def compile_filter(source: str) -> Filter:
     """Compile ``source``; raises ``InvalidValue`` saying what is wrong and what was probably meant."""
     try:
-        program = cel.compile(source)
+        program = engine().compile(source)
     except ValueError as error:
         raise InvalidValue(f"not a CEL expression: {_shortened(str(error))}") from error
     _check_names(source)
@@ -155,7 +162,7 @@ def _check_variable(name: str, known: set[str]) -> None:
 
 def _try_out(name: str, constant: str) -> None:
     try:
-        cel.compile(f"''.matches({constant})" if name == "matches" else f"{name}({constant})").execute()
+        engine().compile(f"''.matches({constant})" if name == "matches" else f"{name}({constant})").execute()
     except Exception as error:
         wanted = {"matches": "a regular expression (RE2)", "duration": "a duration", "timestamp": "a timestamp"}[name]
         raise InvalidValue(f"{constant} is not {wanted}") from error

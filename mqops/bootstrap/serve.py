@@ -23,6 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
+from mqops import expressions
 from mqops.api.app import Parts, create_app
 from mqops.api.direct import DirectProtocol
 from mqops.api.health import HealthMonitor
@@ -69,6 +70,7 @@ def run_server(settings: Settings) -> None:
         check_port_is_free(settings.host, settings.port)
     instance = find_instance(settings)
     refuse_unsafe_stores(settings)
+    expressions.engine()  # before the fork: no worker waits for it when the first filter comes
     try:
         _Service(settings, instance).run()
     except SystemExit as stopped:

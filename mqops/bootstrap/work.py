@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
+from mqops import expressions
 from mqops.bootstrap.control import refuse_unsafe_stores
 from mqops.bootstrap.installation import SNAPSHOT, find_instance
 from mqops.catalog import CatalogFeed
@@ -38,6 +39,7 @@ def run_worker(settings: Settings) -> None:
     policy = TargetPolicy(settings.private_targets)
     instance = find_instance(settings)
     refuse_unsafe_stores(settings)
+    expressions.engine()  # not while messages wait
     uvloop.run(_work(settings, policy, instance.installation))
 
 

@@ -15,7 +15,12 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,199}$"
 TOPIC_REFERENCE_PATTERN = r"^([a-z0-9][a-z0-9._-]{0,199}/)?[a-z0-9][a-z0-9._-]{0,199}$"
 
 
+_UID_DIGITS = 32
+
+
 def _not_a_uid(name: str) -> str:
+    if len(name) < _UID_DIGITS:  # nearly all of tens of thousands
+        return name
     try:
         UUID(name)
     except ValueError:

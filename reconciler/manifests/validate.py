@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -69,7 +69,8 @@ def validate(document: Document, variables: Mapping[str, str]) -> Declared | Rej
         return _rejected(document, value, None, unresolved)
     metadata = cast(TenantlessMetadata, manifest.metadata)
     identity = Identity(kind, getattr(metadata, "tenant", ""), metadata.name)
-    return Declared(identity, metadata, manifest.spec, replace(document, value=None))
+    place = Document(document.file, document.line, None, document.text, document.text_line)
+    return Declared(identity, metadata, manifest.spec, place)
 
 
 def _unknown_kind(document: Document, kind: Any) -> Problem:

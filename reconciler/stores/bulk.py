@@ -124,7 +124,9 @@ def _parsed(answer: bytes, count: int) -> Answers:
     answers: list[Any] = []
     while len(answers) < count:
         one = reader.gets()
-        if not isinstance(one, hiredis.PushNotification):  # what a server says unasked, in RESP3
+        if type(one) is list:  # nearly all of them
+            answers.append(one)
+        elif not isinstance(one, hiredis.PushNotification):  # what a server says unasked, in RESP3
             answers.append(_value(one))
     return answers
 

@@ -162,11 +162,10 @@ def _joined(parts: Sequence[Live]) -> Live:
 
 
 def _texts(answer: Any) -> dict[str, str]:
-    """A hash. Interned: tens of thousands of them have the same few names, and values that come again."""
+    """A hash. Names are interned: tens of thousands of hashes have the same few."""
     if answer is None:
         return {}
-    parts = list(map(sys.intern, answer))
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+    return dict(zip(map(sys.intern, answer[::2]), answer[1::2], strict=True))
 
 
 def _groups(answers: Sequence[Any]) -> dict[int, Sequence[Group]]:
