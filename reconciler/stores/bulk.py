@@ -81,17 +81,21 @@ class Bulk(Generic[Value]):
 
 
 def _exchanged(connection: ConnectionInterface, slices: Sequence[Questions]) -> Iterator[bytes]:
-    """The raw answers to each slice. The next slice is sent before the answers to one are read, so that the server has
-    something to do meanwhile."""
+    """The raw answers to each slice. The next slice is sent when the answers to one are all here, so that the server
+    works on it while these are looked at. Any sooner, and it would do that first and hand out the rest of these then:
+    it writes 64 KiB at a time."""
     mark = token_hex(16)
     echo = hiredis.pack_command(("ECHO", mark))  # type: ignore[arg-type]
     end = f"${len(mark)}\r\n{mark}\r\n".encode()
     received = bytearray()
-    for index in range(len(slices) + 1):
-        if index < len(slices):
-            connection.send_packed_command([slices[index].packed + echo])  # type: ignore[no-untyped-call]
-        if index > 0:
-            yield _received(connection, received, end)
+    answer: bytes | None = None
+    for asked in slices:
+        connection.send_packed_command([asked.packed + echo])  # type: ignore[no-untyped-call]
+        if answer is not None:
+            yield answer
+        answer = _received(connection, received, end)
+    if answer is not None:
+        yield answer
 
 
 def _received(connection: ConnectionInterface, received: bytearray, end: bytes) -> bytes:
