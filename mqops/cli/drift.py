@@ -10,8 +10,8 @@ from rich.text import Text
 
 from mqops.cli.asked import Selector, Targets, scope_for
 from mqops.cli.exit_codes import PENDING
-from mqops.cli.plan import working
 from mqops.cli.plan_shown import STYLES
+from mqops.cli.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -38,7 +38,7 @@ def suspend(
     Messages flow on: to stop them, `mqops pause`. An apply that is under way is waited for.
     """
     from mqops.bootstrap.control import current_settings, open_stores
-    from mqops.cli.plan import seconds_of
+    from mqops.cli.named import seconds_of
     from reconciler import suspension
     from reconciler.pipeline import author_of
 
@@ -59,7 +59,7 @@ def resume(name: Name, lock_timeout: LockTimeout = "10s") -> None:
     A subscription that is paused is let go on by `mqops unpause`.
     """
     from mqops.bootstrap.control import current_settings, open_stores
-    from mqops.cli.plan import seconds_of
+    from mqops.cli.named import seconds_of
     from reconciler import suspension
     from reconciler.pipeline import author_of
     from reconciler.planning.beside import suspended_text

@@ -108,7 +108,7 @@ def wait(
     Exit code 1 when it is not in time.
     """
     from mqops.bootstrap.control import current_settings, open_stores
-    from mqops.cli.plan import seconds_of
+    from mqops.cli.named import seconds_of
     from reconciler.stores.inventory import read_items
 
     chosen = chosen_kind(kind)

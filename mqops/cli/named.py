@@ -1,8 +1,9 @@
-"""How commands are told which resources are meant: names, targets, label selectors."""
+"""How commands are told which resources are meant, and how long: names, targets, label selectors, durations."""
 
 import typer
 
 from mqops.cli.kinds import chosen_kind
+from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 from mqops.model import Identity, Kind
 
@@ -39,3 +40,11 @@ def target_called(text: str) -> Identity:
     if not separator:
         raise ConfigurationError(f"{text!r} is not KIND/TENANT/NAME, like topic/acme/orders")
     return identity_called(chosen_kind(kind), name, None)
+
+
+def seconds_of(option: str, text: str) -> float:
+    """What ``option`` says as a duration. Raises ``BadParameter``."""
+    try:
+        return parse_duration(text) / 1000
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error

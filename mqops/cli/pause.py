@@ -78,7 +78,7 @@ def unpause(
 
 def _lasting_ms(text: str) -> int:
     """Raises ``typer.BadParameter`` for what is no duration, and for what no pause may last."""
-    from mqops.cli.plan import seconds_of
+    from mqops.cli.named import seconds_of
 
     lasting_ms = round(seconds_of("--for", text) * 1000)
     if not 1 <= lasting_ms <= MAX_PAUSE_MS:

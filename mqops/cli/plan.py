@@ -1,6 +1,5 @@
 """`mqops plan` and `mqops apply`: what the manifests would change, and changing it."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.status import Status
 
+from mqops.cli.approval import approve
 from mqops.cli.asked import (
     Adopt,
     AllowDataLoss,
@@ -32,17 +31,18 @@ from mqops.cli.asked import (
 )
 from mqops.cli.exit_codes import ERROR, PENDING, REFUSED
 from mqops.cli.log_lines import LogLines
+from mqops.cli.named import seconds_of
 from mqops.cli.plan_file import read_plan, write_plan
 from mqops.cli.plan_shown import print_json, show, tell, tell_holds
+from mqops.cli.progress import working
 from mqops.cli.under_way import UnderWay
-from mqops.durations import parse_duration
 from mqops.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mqops.settings import Settings
     from reconciler.journal import Line
     from reconciler.planning.plan import Plan
-    from reconciler.request import Found, Planned
+    from reconciler.request import Planned
 
     Select = Callable[[Planned], Plan]
 
@@ -117,7 +117,7 @@ def plan(
                 "a server's plan cannot be saved: what it was made from is not here to be compared when it is applied. "
                 "Leave out --out, or plan with DATABASE_URL and REDIS_URL"
             )
-        with working("planning"):
+        with working("planning"), _problems_as(output):
             sent = plan_elsewhere(asked, Elsewhere(server, source, tenant, credential_file), output)
         sent.show(output)
         _finish(is_refused=sent.is_refused, is_pending=detailed_exitcode and sent.is_pending)
@@ -125,7 +125,7 @@ def plan(
     if source is not None or tenant is not None or credential_file is not None:
         raise ConfigurationError("--source, --tenant and --credential-file say what to ask a server: add --server URL")
     settings = current_settings()
-    with working("planning"):
+    with working("planning"), _problems_as(output):
         request = asked.request(settings)
         with open_stores(settings) as stores:
             planned = plan_manifests(request, stores)
@@ -206,7 +206,7 @@ def _apply(asked: Asked, select: "Select", manner: _Manner) -> None:
     from reconciler.request import Execution
 
     settings = current_settings()
-    with working("planning") as status:
+    with working("planning") as status, _problems_as(manner.output):
         request = asked.request(settings)
         with open_stores(settings) as stores:
             if manner.is_approved:
@@ -249,50 +249,16 @@ def _saved(path: Path) -> "tuple[Asked, Select]":
 
 
 @contextmanager
-def working(text: str) -> Iterator[Status]:
-    """Shows what is being done for as long as it takes; on a terminal alone, and beside the output. It is what the
-    command is there for: afterwards no garbage is collected any more."""
-    from reconciler.garbage import put_all_aside, without_garbage_collection
+def _problems_as(output: Literal["text", "json", "markdown"]) -> Iterator[None]:
+    """Who reads JSON finds what is wrong with the manifests there, too, in the words of `mqops validate`."""
+    from reconciler.reading import ManifestsRejected
 
-    with without_garbage_collection(), Console(stderr=True).status(text) as status:
-        yield status
-        put_all_aside()
-
-
-def approve(found: "Plan", working: Status, show: Callable[[], None]) -> None:
-    """Shows the plan and asks. Raises ``ConfigurationError`` when it is not approved, or there is nobody to ask."""
-    working.stop()
-    show()
-    if not found.is_empty:
-        require_yes("Apply this?", "the plan")
-    working.start()
-
-
-def approved(
-    before: "Found | None", working: Status, show: "Callable[[Found], None]", output: Literal["text", "json"]
-) -> "Callable[[Found], Plan]":
-    """Selects the whole plan: the same that was approved ``before``; or, when nobody was asked, any, shown in
-    passing."""
-    from reconciler.pipeline import require_same
-
-    def selected(found: "Found") -> "Plan":
-        if before is not None:
-            require_same(before.plan, found.plan)
-        elif output == "text":
-            working.stop()
-            show(found)
-            working.start()
-        return found.plan
-
-    return selected
-
-
-def require_yes(question: str, what: str) -> None:
-    """Asks. Raises ``ConfigurationError`` for any answer but yes, and when nobody is there to approve ``what``."""
-    if not sys.stdin.isatty():
-        raise ConfigurationError(f"nobody is there to approve {what}: pass --auto-approve")
-    if typer.prompt(f"{question} Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
-        raise ConfigurationError("not approved, nothing was changed")
+    try:
+        yield
+    except ManifestsRejected as error:
+        if output == "json":
+            print_json({"problems": [problem.as_json() for problem in error.problems]})
+        raise
 
 
 def _showing(select: "Select", working: Status, asked: Asked, output: Literal["text", "json"]) -> "Select":
@@ -307,10 +273,3 @@ def _showing(select: "Select", working: Status, asked: Asked, output: Literal["t
         return found
 
     return shown
-
-
-def seconds_of(option: str, text: str) -> float:
-    try:
-        return parse_duration(text) / 1000
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from error

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.text import Text
 
 
@@ -38,3 +39,14 @@ class Progress:
     def say(self, text: str) -> None:
         """Print ``text`` as it is: no markup, no wrapping, so that it can be pasted."""
         self._console.print(Text(text), soft_wrap=True)
+
+
+@contextmanager
+def working(text: str) -> Iterator[Status]:
+    """Shows what is being done for as long as it takes; on a terminal alone, and beside the output. It is what the
+    command is there for: afterwards no garbage is collected any more."""
+    from reconciler.garbage import put_all_aside, without_garbage_collection
+
+    with without_garbage_collection(), Console(stderr=True).status(text) as status:
+        yield status
+        put_all_aside()

@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mqops.cli.approval import approve, approved
 from mqops.cli.asked import ApplyOutput, AutoApprove, LockTimeout
 from mqops.cli.exit_codes import ERROR
-from mqops.cli.plan import approve, approved, log_changes, seconds_of, working
+from mqops.cli.named import seconds_of
+from mqops.cli.plan import log_changes
 from mqops.cli.plan_shown import show, tell
+from mqops.cli.progress import working
 from mqops.cli.under_way import UnderWay
 from mqops.errors import ConfigurationError
 

@@ -12,7 +12,7 @@ import typer
 from mqops.cli.asked import LockTimeout
 from mqops.cli.exit_codes import ERROR, REFUSED
 from mqops.cli.log_lines import LogLines
-from mqops.cli.plan import seconds_of
+from mqops.cli.named import seconds_of
 from mqops.durations import format_duration, parse_duration
 from mqops.embedded.port import url_host
 from mqops.errors import ConfigurationError

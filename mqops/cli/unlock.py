@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from mqops.cli.approval import require_yes
 from mqops.cli.asked import AutoApprove
-from mqops.cli.plan import require_yes
 from mqops.errors import ConfigurationError
 
 

@@ -1,5 +1,6 @@
 """`mqops` as a person or a script runs it, in a folder with a small tree of manifests."""
 
+import gc
 import io
 import sys
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Shell:
                 code: object = 0
             except SystemExit as end:
                 code = end.code
+            finally:
+                gc.unfreeze()  # a command leaves its garbage to the end of its process, and this one goes on
         assert isinstance(code, int)
         return Done(code, *self.captured.readouterr())
 
@@ -67,3 +70,13 @@ class Shell:
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "mqops.cli", *arguments]
+
+
+def moved_to_a_source_that_heals_nothing(shell: Shell) -> Path:
+    """The shell's manifest as that of a Source called shop, which reports drift and does not repair it; where it is
+    now."""
+    (shell.folder / "manifests/sources.yaml").write_text(
+        "apiVersion: mqops/v1\nkind: Source\nmetadata: {name: shop}\nspec: {path: shop, selfHeal: false}\n"
+    )
+    (shell.folder / "manifests/shop").mkdir()
+    return shell.manifest.rename(shell.folder / "manifests/shop/acme.yaml")

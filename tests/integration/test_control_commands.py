@@ -123,13 +123,22 @@ def test_broken_manifests_are_refused_with_every_place(shell: Shell) -> None:
     assert shell.succeed("get", "tenants") == "No tenants.\n"
 
 
+def test_whoever_reads_json_finds_the_problems_there(shell: Shell) -> None:
+    shell.manifest.write_text(MANIFEST.replace("partitions: 2", "partitoins: 2"))
+    expected = json.loads(shell.run("validate", "-o", "json").stdout)["problems"]
+    for arguments in (("plan",), ("apply", "--auto-approve")):
+        done = shell.run(*arguments, "-o", "json")
+        assert (done.returncode, json.loads(done.stdout)) == (1, {"problems": expected})
+        assert "did you mean partitions?" in done.stderr
+
+
 def test_get_and_describe_tell_what_is_applied(shell: Shell) -> None:
     shell.succeed("apply", "--auto-approve")
     listed = shell.succeed("get", "queues").splitlines()
     assert listed[0].split() == ["NAME", "READY", "MANAGED", "BY", "DECLARED", "AT", "GENERATION", "AGE", "MESSAGES"]
     assert listed[1].split()[:4] == ["acme/jobs", "True", "default", "acme.yaml:11"]
     assert shell.succeed("get", "Topic", "--tenant", "acme", "-o", "name") == "acme/jobs.deadletter\nacme/orders\n"
-    assert shell.succeed("get", "tenants", "-l", "tier=gold", "-o", "name") == "acme\n"
+    assert shell.succeed("get", "tenants", "-l", "tier==gold", "-o", "name") == "acme\n"
     assert shell.succeed("get", "tenants", "-l", "tier=tin") == "No tenants.\n"
     one = json.loads(shell.succeed("get", "topic", "orders", "--tenant", "acme", "-o", "json"))
     assert (one["kind"], one["spec"]["partitions"], one["status"]["messages"]) == ("Topic", 2, 0)

@@ -310,6 +310,7 @@ def test_a_page_goes_on_where_the_last_one_ended_whatever_went_away(platform: Pl
     [
         ("team=a", "cde"),
         ("team=b", "ab"),
+        ("team==b", "ab"),
         ("team!=a", "ab"),
         ("team!=none", "abcde"),
         ("team!=a,team!=b", ""),

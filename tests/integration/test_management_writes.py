@@ -169,6 +169,11 @@ def test_a_change_is_made_only_in_the_state_that_is_named(platform: Platform, ad
         delete(admin, path, If_Match=first),
     ):
         assert (answer.status, answer.code) == (412, "PRECONDITION_FAILED")
+    for answer in (put(admin, path, {}, If_None_Match="*"), delete(admin, path, If_None_Match="*")):
+        assert (answer.status, answer.code) == (412, "PRECONDITION_FAILED")
+        assert "POST creates" in answer.body["message"]
+    unmet = put(admin, path, {}, If_None_Match=first)
+    assert (unmet.status, unmet.code) == (400, "INVALID_REQUEST")
     assert admin.get(API + path).headers["etag"] == second
     assert put(admin, path, {"labels": {"a": "b"}}, If_Match="*").headers["etag"] == second
     assert delete(admin, path, If_Match=f'"x", {second}').status == 200

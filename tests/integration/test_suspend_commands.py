@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from checkouts import AFTER, BEFORE, MORE, OTHER, applied, git
 from jsonschema import Draft202012Validator
-from shell import Shell
+from shell import Shell, moved_to_a_source_that_heals_nothing
 from stores import TESTER
 from waiting import eventually
 from watched import told, watching
@@ -114,11 +114,7 @@ def test_a_suspended_source_is_left_alone_by_the_watch_loop_until_it_is_resumed(
 
 def test_what_was_held_back_is_applied_after_a_resume_though_the_source_heals_nothing(shell: Shell) -> None:
     """A source that does not heal itself keeps what was changed outside; what was declared meanwhile is not that."""
-    (shell.folder / "manifests/sources.yaml").write_text(
-        "apiVersion: mqops/v1\nkind: Source\nmetadata: {name: shop}\nspec: {path: shop, selfHeal: false}\n"
-    )
-    (shell.folder / "manifests/shop").mkdir()
-    manifest = shell.manifest.rename(shell.folder / "manifests/shop/acme.yaml")
+    manifest = moved_to_a_source_that_heals_nothing(shell)
     with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         shell.succeed("suspend", "shop")

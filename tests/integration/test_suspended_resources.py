@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from api_platform import ADMIN, Platform
 from served import API
-from shell import MANIFEST, Shell
+from shell import MANIFEST, Shell, moved_to_a_source_that_heals_nothing
 from waiting import eventually
 from watched import told, watching
 
@@ -102,13 +102,9 @@ def test_what_a_suspended_queue_brings_along_is_left_alone_too_and_nothing_of_it
             eventually(lambda: "jobs.deadletter" not in backlogs(shell))
 
 
-def test_what_was_held_back_is_applied_after_a_resume_though_the_source_heals_nothing(shell: Shell) -> None:
+def test_what_was_kept_back_of_it_is_applied_after_a_resume_though_its_source_heals_nothing(shell: Shell) -> None:
     """It was declared, and not changed outside."""
-    (shell.folder / "manifests/sources.yaml").write_text(
-        "apiVersion: mqops/v1\nkind: Source\nmetadata: {name: shop}\nspec: {path: shop, selfHeal: false}\n"
-    )
-    (shell.folder / "manifests/shop").mkdir()
-    manifest = shell.manifest.rename(shell.folder / "manifests/shop/acme.yaml")
+    manifest = moved_to_a_source_that_heals_nothing(shell)
     with watching() as said:
         eventually(lambda: told(said, "Applied revision 1"))
         shell.succeed("suspend", "topic/acme/orders")

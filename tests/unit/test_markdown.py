@@ -56,6 +56,14 @@ def test_a_fence_is_longer_than_any_run_of_backticks_in_it() -> None:
     assert "\n" + "`" * 9 + "text\n" in markdown(found)
 
 
+def test_a_source_that_is_held_is_named_and_nothing_to_do_is_no_agreement() -> None:
+    nothing = plan((tenant(),), observed((tenant(),)), SOURCES)
+    assert markdown(nothing) == "**No changes. What is applied matches the manifests.**\n"
+    text = markdown(nothing, held=["source 'shops' is suspended by ann"])
+    assert text.startswith("**No changes while sources are held.**\n\n#### Held (1)\n\n- <code>source ")
+    assert "suspended by ann" in text
+
+
 def test_inline_code_reads_as_it_was() -> None:
     assert code("a/b.c-1") == "<code>a/b.c-1</code>"
     assert code("`|<@_") == "<code>&#96;&#124;&#60;&#64;&#95;</code>"

@@ -1,0 +1,188 @@
+"""The schemas of what is sent and answered: from the model and the message structs, and by hand what has neither."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from mqops.api.management.operate import PauseBody
+from mqops.api.management.plans import PlansBody
+from mqops.api.message_json import MessageJson
+from mqops.api.publish_body import NamingBody, TopicBody
+from mqops.api.pull import PullBody
+from mqops.api.settle import SettleBody
+from mqops.model import KINDS, Kind, TenantlessMetadata
+from mqops.status import Reason
+
+Schema = dict[str, Any]
+
+REFERENCE = "#/components/schemas/"
+TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "integer"}
+_SECONDS: Schema = {"type": "number", "description": "Seconds."}
+_TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+
+
+def reference(schema: str) -> Schema:
+    """To one of ``schemas``, by its name."""
+    return {"$ref": f"{REFERENCE}{schema}"}
+
+
+def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **more: Any) -> Schema:
+    return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required), **more}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _either(*several: Schema) -> Schema:
+    return {"anyOf": list(several)}
+
+
+_NOTHING: Schema = {"type": "null"}
+
+
+def schemas() -> dict[str, Schema]:
+    """All of them, by name."""
+    structs = (NamingBody, TopicBody, PullBody, SettleBody, PauseBody, PlansBody, MessageJson)
+    _, bodies = msgspec.json.schema_components(structs, ref_template=REFERENCE + "{name}")
+    _require_only_what_is_always_there(bodies["MessageJson"], MessageJson)
+    wanted: Any = [(kind.spec, "validation") for kind in KINDS.values()]
+    _, specs = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
+    found: dict[str, Schema] = {**bodies, **specs["$defs"], **_of_messages(), **_of_management()}
+    found["ShownCredentialSpec"] = _shown_credential(found)
+    for kind in KINDS.values():
+        found |= _of_kind(kind)
+    return found
+
+
+def _require_only_what_is_always_there(schema: Schema, struct: type[msgspec.Struct]) -> None:
+    """msgspec requires a field that has no default, also one that may be unset, which is left out of the JSON."""
+    hints = get_type_hints(struct)
+    unset = {
+        encoded
+        for field, encoded in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True)
+        if msgspec.UnsetType in get_args(hints[field])
+    }
+    schema["required"] = [name for name in schema["required"] if name not in unset]
+
+
+def _of_messages() -> dict[str, Schema]:
+    place = _object({"partition": _NUMBER, "offset": _NUMBER})
+    result = _object({"status": {"enum": ["stored", "not_stored", "unknown"]}})
+    settled = {"enum": ["acked", "nacked", "dead_lettered", "dropped", "lost", "invalid"]}
+    return {
+        "Published": _object({"messageIds": _list(TEXT), "partitions": _list(place), "timestamp": _TIME}),
+        "PartlyPublished": _object(
+            {
+                "messageIds": _list(_either(TEXT, _NOTHING)),
+                "partitions": _list(_either(place, _NOTHING)),
+                "timestamp": _TIME,
+                "results": _list(result),
+            }
+        ),
+        "Pulled": _object({"messages": _list(reference("MessageJson"))}),
+        "Settled": _object({"results": _list(_object({"ackId": TEXT, "status": settled}))}),
+        "Looked": _object({"messages": _list(reference("MessageJson")), "cursor": TEXT}),
+    }
+
+
+def _of_management() -> dict[str, Schema]:
+    condition = _object(
+        {
+            "type": {"enum": ["Ready", "Reconciling", "Stalled"]},
+            "status": {"enum": ["True", "False", "Unknown"]},
+            "reason": {"enum": [*(reason.value for reason in Reason), "Unusable", "Unobserved"]},
+            "message": TEXT,
+            "observedGeneration": _NUMBER,
+        },
+        {"lastTransitionTime": _TIME},
+    )
+    held = _object({"source": TEXT, "message": TEXT})
+    verdict = _object({"status": {"enum": ["up", "degraded", "down"]}})
+    checks = _object(dict.fromkeys(("redis", "database", "queues"), verdict))
+    return {
+        "Error": _object({"code": TEXT, "message": TEXT}, {"details": {"type": "object"}, "retryAfter": _SECONDS}),
+        "Plan": _object(
+            {"format_version": TEXT, "revision": _NUMBER, "summary": {"type": "object"}},
+            description="The plan, as `mqops plan -o json` writes it.",
+        ),
+        "Planned": _object(
+            {"plan": reference("Plan"), "held": _list(held), "heldBack": _NUMBER, "warnings": _list(TEXT)},
+            {"text": _list(_object({"about": TEXT, "line": TEXT})), "markdown": TEXT},
+            description="The plan, the sources that are suspended or pinned, and how many resources wait for that.",
+        ),
+        "Destroyed": _object(
+            {"kind": TEXT, "name": TEXT, "id": TEXT},
+            {"messages": _NUMBER, "unfinished": _NUMBER},
+            description="What went, the messages that were stored with it, and how many of those were unfinished.",
+        ),
+        "Deleted": _object({"deleted": _list(reference("Destroyed"))}),
+        "DeletedOrPlan": _either(reference("Deleted"), reference("Plan")),
+        "Purged": _object({"purged": _NUMBER}),
+        "ResourceStatus": _object({"conditions": _list(condition)}, {"override": reference("Override")}),
+        "Override": _object(
+            {
+                "state": {"enum": ["active", "paused"]},
+                "by": TEXT,
+                "reason": TEXT,
+                "since": _TIME,
+                "until": _either(_TIME, _NOTHING),
+            },
+            description="What an operator wants of a subscription, whatever its spec says.",
+        ),
+        "Health": _object({"service": TEXT, "timestamp": _TIME, "checks": checks, **verdict["properties"]}),
+        "Status": verdict,
+        "Description": {"type": "object"},
+    }
+
+
+def _of_kind(kind: Kind) -> dict[str, Schema]:
+    name, spec = kind.name, kind.spec.__name__
+    metadata = TypeAdapter(TenantlessMetadata).json_schema()["properties"]
+    declared: dict[str, Schema] = {
+        field: {**metadata[field], "additionalProperties": False} for field in ("labels", "annotations")
+    }
+    answered = {
+        "name": TEXT,
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
+        "spec": reference("ShownCredentialSpec" if name == "Credential" else spec),
+        "id": {"type": "string", "format": "uuid"},
+        "generation": _NUMBER,
+        "managedBy": TEXT,
+        "impliedBy": _either(_object({"kind": TEXT, "name": TEXT}), _NOTHING),
+        "createdAt": _TIME,
+        "updatedAt": _TIME,
+        "status": reference("ResourceStatus"),
+    }
+    gone = {**_list(reference("Destroyed")), "description": "Of a PUT: what it replaced or deleted, if anything."}
+    changed = {} if name == "Source" else {"destroyed": gone}
+    body = {"spec": reference(spec)}
+    is_optional = not any(field.is_required() for field in kind.spec.model_fields.values())
+    required, optional = ({}, {**body, **declared}) if is_optional else (body, declared)
+    schemas = {
+        name: _object(answered, changed),
+        f"{name}List": _object({"items": _list(reference(name)), "cursor": _either(TEXT, _NOTHING)}),
+    }
+    if name != "Source":
+        schemas[f"{name}OrPlan"] = _either(reference(name), reference("Plan"))
+        called = {"name": metadata["name"]}
+        schemas[f"New{name}"] = _object({**called, **required}, optional, additionalProperties=False)
+        schemas[f"Changed{name}"] = _object(required, {**called, **optional}, additionalProperties=False)
+    return schemas
+
+
+def _shown_credential(schemas: Mapping[str, Schema]) -> Schema:
+    """A credential's spec, whose keys are shown without their digests."""
+    shown = copy.deepcopy(schemas["CredentialSpec"])
+    key = copy.deepcopy(schemas["CredentialKey"])
+    del key["properties"]["sha256"]
+    key["required"] = []
+    shown["properties"]["keys"] = _list(key)
+    return shown
