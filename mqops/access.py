@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol, get_args
 
 from mqops.errors import Forbidden, NotFound, Unauthenticated
-from mqops.model import SYSTEM_TENANT, Role, StoredSpec
+from mqops.model import SYSTEM_TENANT, Role, StoredSpec, TopicScope
 
 _REMEMBERED = 10_000
 """Credentials that were checked and are in use; beyond it they are checked again."""
-
-_DEVELOPER = "developer"
-_ALL_ROLES: frozenset[str] = frozenset(get_args(Role))
 
 
 class Principal(Protocol):
@@ -29,6 +26,8 @@ class Principal(Protocol):
     def name(self) -> str: ...
     @property
     def roles(self) -> frozenset[str]: ...
+    @property
+    def scope(self) -> TopicScope | None: ...
 
 
 class Key(Protocol):
@@ -59,11 +58,17 @@ class Caller:
     roles: frozenset[str]
     producer: str
     """What its messages say of who published them."""
+    scope: TopicScope | None = None
+    """The topics that its credential is limited to; None when it is not."""
 
     @property
     def is_of_system(self) -> bool:
         """Whether it may act for any tenant."""
         return self.home == SYSTEM_TENANT
+
+    def may_use(self, tenant: str, name: str) -> bool:
+        """Whether its credential is good for the topic or queue ``name`` of ``tenant``, whatever the topic says."""
+        return self.scope is None or self.scope.covers(tenant, name)
 
     def require_role(self, role: Role) -> None:
         """Raises ``Forbidden`` for a principal without ``role``."""
@@ -85,6 +90,19 @@ class Caller:
         """Raises ``Forbidden`` unless the caller may read a topic of its tenant."""
         if topic.consumers and not self.is_of_system and self.principal not in topic.consumers:
             raise Forbidden(f"principal {self.principal!r} is not among the topic's consumers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A principal that no manifest declares."""
+
+    tenant: str
+    name: str
+    roles: frozenset[str]
+    scope: TopicScope | None = None
+
+
+_DEVELOPER = _Built(SYSTEM_TENANT, "developer", frozenset(get_args(Role)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +146,22 @@ class Access:
         # The digest is looked up, not the key: how long that takes says nothing about any key.
         digest = _digest(secret.strip())
         if digest == self._development_digest:
-            return _Known(None, _acting(keys, SYSTEM_TENANT, _DEVELOPER, _ALL_ROLES, tenant))
+            return _Known(None, _acting(keys, _DEVELOPER, tenant))
         key = keys.key(digest)
         if key is None:
             raise Unauthenticated("the credential is not known")
-        principal = key.principal
-        return _Known(key.expires_at, _acting(keys, principal.tenant, principal.name, principal.roles, tenant))
+        return _Known(key.expires_at, _acting(keys, key.principal, tenant))
 
 
-def _acting(keys: Keys, home: str, principal: str, roles: frozenset[str], tenant: str | None) -> Caller:
+def _acting(keys: Keys, principal: Principal, tenant: str | None) -> Caller:
+    home, name, roles, scope = principal.tenant, principal.name, principal.roles, principal.scope
     if tenant is None or tenant == home:
-        return Caller(principal, home, home, roles, principal)
+        return Caller(name, home, home, roles, name, scope)
     if home != SYSTEM_TENANT:
         raise Forbidden("only principals of the tenant system act for other tenants (X-Mqops-Tenant)")
     if keys.tenant(tenant) is None:
         raise NotFound(f"there is no tenant {tenant!r}")
-    return Caller(principal, home, tenant, roles, f"{home}/{principal}")
+    return Caller(name, home, tenant, roles, f"{home}/{name}", scope)
 
 
 def _digest(key: str) -> str:

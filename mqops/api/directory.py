@@ -21,6 +21,8 @@ from mqops.errors import (
 
 _NOT_FOUND: dict[str, type[NotFound]] = {"Topic": TopicNotFound, "Queue": QueueNotFound}
 
+UID_CHARACTERS = 36
+
 
 class Directory:
     """Look-ups in the current catalog."""
@@ -46,9 +48,10 @@ class Directory:
         """The subscription to pull from and settle. Raises ``NotFound`` or ``Forbidden``."""
         caller.require_role("consumer")
         found = self._catalog().subscription(caller.tenant, name)
-        if found is None:
-            self._raise_if_unusable(("Subscription",), caller, name, ConsumerFailed)
-            raise SubscriptionNotFound(f"there is no subscription {name!r}")
+        if found is None or not caller.may_use(found.topic.tenant, found.topic.name):
+            if caller.scope is None:
+                self._raise_if_unusable(("Subscription",), caller, name, ConsumerFailed)
+            raise SubscriptionNotFound(f"there is no subscription {name!r}{_in_scope(caller)}")
         return _checked(caller, found)
 
     def queue(self, caller: Caller, name: str) -> SubscriptionEntry:
@@ -62,9 +65,11 @@ class Directory:
 
     def _topic(self, caller: Caller, kind: str, name: str) -> TopicEntry:
         topic = self._catalog().topic(caller.tenant, name)
-        if topic is None or topic.kind != kind:
-            self._raise_if_unusable((kind,), caller, name, PublishFailed)
-            raise _NOT_FOUND[kind](f"there is no {kind.lower()} {name!r}")
+        if topic is None or topic.kind != kind or not caller.may_use(topic.tenant, topic.name):
+            # A uid says nothing of a name that the scope could be asked about.
+            if caller.scope is None or (len(name) != UID_CHARACTERS and caller.may_use(caller.tenant, name)):
+                self._raise_if_unusable((kind,), caller, name, PublishFailed)
+            raise _NOT_FOUND[kind](f"there is no {kind.lower()} {name!r}{_in_scope(caller)}")
         return topic
 
     def _raise_if_unusable(
@@ -73,6 +78,11 @@ class Directory:
         reason = self._catalog().why_unusable(kinds, caller.tenant, name)
         if reason is not None:
             raise error(f"{kinds[0].lower()} {name!r} cannot be used: {reason}")
+
+
+def _in_scope(caller: Caller) -> str:
+    """What is added to an absence, so that a credential's holder sees why; the same whether there is more or not."""
+    return "" if caller.scope is None else " of the topics that the credential is limited to"
 
 
 def _checked(caller: Caller, subscription: SubscriptionEntry) -> SubscriptionEntry:

@@ -7,7 +7,7 @@ import msgspec
 from mqops.codec.payload import payload_value
 from mqops.expressions import Filter
 from mqops.message import Delivery
-from mqops.model import HandlerSpec, QueueSpec, SubscriptionSpec, TopicSpec
+from mqops.model import HandlerSpec, QueueSpec, SubscriptionSpec, TopicScope, TopicSpec
 from mqops.override import Override
 
 
@@ -113,6 +113,8 @@ class Principal:
     tenant: str
     name: str
     roles: frozenset[str]
+    scope: TopicScope | None = None
+    """The topics that the key is limited to; None for none."""
 
 
 @dataclass(frozen=True, slots=True)

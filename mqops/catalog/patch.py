@@ -25,7 +25,17 @@ from mqops.catalog.entries import (
 from mqops.catalog.index import Catalog, Named, Reference
 from mqops.expressions import compile_filter
 from mqops.keys import bucket_of
-from mqops.model import KINDS, CredentialSpec, HandlerSpec, QueueSpec, RetrySpec, Strict, SubscriptionSpec, TopicSpec
+from mqops.model import (
+    KINDS,
+    CredentialSpec,
+    HandlerSpec,
+    QueueSpec,
+    RetrySpec,
+    Strict,
+    SubscriptionSpec,
+    TopicScope,
+    TopicSpec,
+)
 from mqops.override import Override
 
 log = logging.getLogger(__name__)
@@ -197,7 +207,8 @@ class _Draft:
         self._unlinked_subscriptions.add(row.uid)
 
     def _put_credential(self, row: Row, spec: CredentialSpec) -> None:
-        principal = Principal(row.tenant, spec.principal, frozenset(spec.roles))
+        scope = TopicScope(row.tenant, spec.topics) if spec.topics else None
+        principal = Principal(row.tenant, spec.principal, frozenset(spec.roles), scope)
         for key in spec.keys:
             expires_at = key.expires_at.timestamp() if key.expires_at is not None else None
             others = self._keys.get(key.sha256, ())

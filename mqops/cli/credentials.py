@@ -49,6 +49,10 @@ def create(
         list[RoleName] | None,
         typer.Option("--role", help="What the key may be used for; repeatable. Without it, publisher and consumer."),
     ] = None,
+    topic: Annotated[
+        list[str] | None,
+        typer.Option("--topic", help="A topic or queue that the key is limited to, or a pattern: audit-*; repeatable."),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The Credential's name. Without it, PRINCIPAL.")] = None,
     expires_in: Annotated[
         str | None, typer.Option("--expires-in", metavar="DURATION", help="When it stops working, like 90d.")
@@ -71,6 +75,7 @@ def create(
         "spec": {
             "principal": principal,
             "roles": [each.value for each in dict.fromkeys(role or _WITHOUT_ROLES)],
+            **({"topics": list(dict.fromkeys(topic))} if topic else {}),
             "keys": [entry],
         },
     }

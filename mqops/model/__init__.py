@@ -10,6 +10,7 @@ from mqops.model.kinds import KINDS, SYSTEM_TENANT, Identity, Kind, completed, d
 from mqops.model.manifest import manifest_model
 from mqops.model.metadata import API_VERSION, PROTECT, Metadata, Name, Strict, TenantlessMetadata
 from mqops.model.mutability import Mutability, Way, mutability_of
+from mqops.model.scope import TopicScope
 from mqops.model.source import SourceSpec
 from mqops.model.subscription import RetrySpec, SubscriptionSpec
 from mqops.model.tenant import TenantSpec
@@ -40,6 +41,7 @@ __all__ = [
     "SubscriptionSpec",
     "TenantSpec",
     "TenantlessMetadata",
+    "TopicScope",
     "TopicSpec",
     "Way",
     "completed",

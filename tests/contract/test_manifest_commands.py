@@ -112,3 +112,11 @@ def test_names_that_no_manifest_could_have_make_no_key(arguments: tuple[str, ...
     result = run("credentials", "create", *arguments)
     assert result.exit_code != 0
     assert "mqk_" not in result.output
+
+
+def test_a_key_can_be_limited_to_topics() -> None:
+    result = run("credentials", "create", "acme", "checkout", "--topic", "orders", "--topic", "audit-*")
+    assert yaml.safe_load(result.stdout)["spec"]["topics"] == ["orders", "audit-*"]
+    refused = run("credentials", "create", "acme", "checkout", "--topic", "orders", "--role", "admin")
+    assert refused.exit_code != 0
+    assert "mqk_" not in refused.output

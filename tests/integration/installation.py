@@ -54,7 +54,7 @@ class Installation:
         return uid
 
     def credential(self, tenant: str, name: str, key: str, *, principal: str | None = None, **more: Any) -> str:
-        """``more``: ``roles``, ``expiresAt``."""
+        """``more``: ``roles``, ``topics``, ``expiresAt``."""
         entry = {"sha256": hashlib.sha256(key.encode()).hexdigest()}
         if "expiresAt" in more:
             entry["expiresAt"] = more.pop("expiresAt")

@@ -17,6 +17,7 @@ from reconciler.state import Resource
 _EXAMPLES: dict[str, tuple[Any, Any]] = {
     "spec.path": ("acme", "globex"),
     "spec.tenants": (["acme"], ["globex"]),
+    "spec.topics": (["orders"], ["orders", "audit-*"]),
     "spec.keys[].sha256": ("0" * 64, "1" * 64),
     "spec.keys[].expiresAt": ("2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"),
     "spec.http.url": ("https://one.example", "https://two.example"),
