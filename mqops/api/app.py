@@ -6,6 +6,7 @@ from typing import Any
 import falcon.asgi
 
 from mqops.access import Access
+from mqops.api.batch import PublishBatch
 from mqops.api.directory import Directory
 from mqops.api.edge import Request
 from mqops.api.errors import answer_errors
@@ -56,7 +57,8 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     streams, feed = parts.streams, parts.feed
     access = Access(lambda: feed.current, settings.development_credential)
     directory = Directory(lambda: feed.current)
-    publish = Publish(access, Publisher(streams, feed, directory), feed)
+    publisher = Publisher(streams, feed, directory)
+    publish = Publish(access, publisher, feed)
     puller = Puller(streams)
     batch_size = min(DEFAULT_PULL, settings.message_batch_size)
     health = HealthReport(parts.monitor, access)
@@ -67,6 +69,7 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     answer_errors(app)
 
     app.add_route("/api/v1/mq/publish", PublishRoute(publish))
+    app.add_route("/api/v1/mq/publish/batch", PublishBatch(access, publisher, feed))
     app.add_route("/api/v1/mq/topics/{name}/publish", PublishRoute(publish, "Topic"))
     app.add_route("/api/v1/mq/queues/{name}/publish", PublishRoute(publish, "Queue"))
 

@@ -58,11 +58,15 @@ class Publish:
             target.kind,
             target.name,
             messages_of(body),
-            _idempotency_key(header_of(headers, IDEMPOTENCY_KEY)) if IDEMPOTENCY_KEY in headers else "",
-            _traceparent(header_of(headers, TRACEPARENT)) if TRACEPARENT in headers else None,
-            timeout_ms_of(body),
+            idempotency_key_of(headers),
+            traceparent_of(headers),
+            timeout_ms_of(body.options),
         )
         return self._publisher.begin(caller, publication)
+
+    async def finish(self, publishing: Publishing) -> list[Outcome]:
+        """See ``Publisher.finish``."""
+        return await self._publisher.finish(publishing)
 
     async def catch_up(self, publishing: Publishing, outcomes: list[Outcome]) -> list[Outcome]:
         """See ``Publisher.catch_up``."""
@@ -83,14 +87,13 @@ class PublishRoute:
     async def on_post(self, req: Request, resp: Response, name: str = "") -> None:
         target = Target(self._kind, name) if self._kind is not None else BODY_NAMES_IT
         publishing = self._publish.begin(req.raw_headers, target, await read_body(req))
-        outcomes = await publishing.sent
-        if publishing.is_outdated(outcomes):
-            outcomes = await self._publish.catch_up(publishing, outcomes)
-        answer = self._publish.answer(outcomes)
+        answer = self._publish.answer(await self._publish.finish(publishing))
         resp.status, resp.data = answer.status, answer.body
 
 
-def _idempotency_key(text: str | None) -> str:
+def idempotency_key_of(headers: Headers) -> str:
+    """Empty without one. Raises ``InvalidRequest`` for one that is not as it should be."""
+    text = header_of(headers, IDEMPOTENCY_KEY) if IDEMPOTENCY_KEY in headers else None
     if text is None:
         return ""
     if not _IDEMPOTENCY_KEY.fullmatch(text):
@@ -98,5 +101,7 @@ def _idempotency_key(text: str | None) -> str:
     return text
 
 
-def _traceparent(text: str | None) -> str | None:
+def traceparent_of(headers: Headers) -> str | None:
+    """The trace context that a request is part of."""
+    text = header_of(headers, TRACEPARENT) if TRACEPARENT in headers else None
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None

@@ -21,7 +21,10 @@ from mqops.errors import (
     QuotaExceeded,
 )
 from mqops.message import format_id
-from mqops.streams import NotStored, Outcome, Reason, Stored, Unknown
+from mqops.streams import Doubt, NotStored, Outcome, Reason, Stored, Unknown
+
+Result = Outcome | MqopsError
+"""What became of a message of a batch; an error when its whole request was refused."""
 
 OK = 200
 MULTI_STATUS = 207
@@ -34,6 +37,15 @@ def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> Answer:
     """Raises the error of the first message when none was stored."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Stored):
         return Answer(OK, _one(outcomes[0]))
+    return _several(outcomes, catalog)
+
+
+def answer_batch(results: Sequence[Result], catalog: Catalog) -> Answer:
+    """The same for requests to several places: ``results`` are always there."""
+    return _several(results, catalog, with_results=True)
+
+
+def _several(outcomes: Sequence[Result], catalog: Catalog, *, with_results: bool = False) -> Answer:
     stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
     if not stored:
         raise _refusal(outcomes, catalog)
@@ -42,19 +54,19 @@ def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> Answer:
         "partitions": [_place(outcome) for outcome in outcomes],
         "timestamp": format_ms(max(outcome.position.milliseconds for outcome in stored)),
     }
-    if len(stored) == len(outcomes):
-        return Answer(OK, msgspec.json.encode(body))
-    body["results"] = [_result(outcome, catalog) for outcome in outcomes]
-    return Answer(MULTI_STATUS, msgspec.json.encode(body))
+    if with_results or len(stored) < len(outcomes):
+        body["results"] = [_result(outcome, catalog) for outcome in outcomes]
+    return Answer(OK if len(stored) == len(outcomes) else MULTI_STATUS, msgspec.json.encode(body))
 
 
-def error_of(outcome: NotStored | Unknown, catalog: Catalog) -> MqopsError:
+def error_of(outcome: NotStored | Unknown | MqopsError, catalog: Catalog) -> MqopsError:
     """Why a message was not stored, or may not have been, in the words of the API."""
+    if isinstance(outcome, MqopsError):
+        return outcome
     if isinstance(outcome, Unknown):
-        return OutcomeUnknown(
-            "the connection to the Redis server was lost after the write: the message is stored once or not at all",
-            messageIds=[format_id(outcome.id)],
-        )
+        lost = "the connection to the Redis server was lost after the write: the message is stored once or not at all"
+        words = lost if outcome.doubt is Doubt.LOST else outcome.detail
+        return OutcomeUnknown(words, messageIds=[format_id(outcome.id)])
     match outcome.reason:
         case Reason.BACKLOG:
             return _backlog(outcome.detail, catalog)
@@ -97,27 +109,28 @@ def _backlog(holder: str, catalog: Catalog) -> QuotaExceeded:
     )
 
 
-def _refusal(outcomes: Sequence[Outcome], catalog: Catalog) -> MqopsError:
+def _refusal(outcomes: Sequence[Result], catalog: Catalog) -> MqopsError:
     errors = [error_of(outcome, catalog) for outcome in outcomes if not isinstance(outcome, Stored)]
+    results = [_result(outcome, catalog) for outcome in outcomes] if len(outcomes) > 1 else None
     # One that may be stored comes first: sending all of them again would not be safe.
     first = next((error for error in errors if isinstance(error, OutcomeUnknown)), errors[0])
     if isinstance(first, OutcomeUnknown):
         first.details["messageIds"] = [format_id(outcome.id) for outcome in outcomes if isinstance(outcome, Unknown)]
-    if len(outcomes) > 1:
-        first.details["results"] = [_result(outcome, catalog) for outcome in outcomes]
+    if results is not None:
+        first.details["results"] = results
     return first
 
 
-def _result(outcome: Outcome, catalog: Catalog) -> dict[str, Any]:
-    status = {"status": _STATUS_WORDS[type(outcome)]}
+def _result(outcome: Result, catalog: Catalog) -> dict[str, Any]:
+    status = {"status": _STATUS_WORDS.get(type(outcome), "not_stored")}
     return status if isinstance(outcome, Stored) else {**status, **body_of(error_of(outcome, catalog))}
 
 
-def _message_id(outcome: Outcome) -> str | None:
-    return None if isinstance(outcome, NotStored) else format_id(outcome.id)
+def _message_id(outcome: Result) -> str | None:
+    return format_id(outcome.id) if isinstance(outcome, Stored | Unknown) else None
 
 
-def _place(outcome: Outcome) -> dict[str, int] | None:
+def _place(outcome: Result) -> dict[str, int] | None:
     if not isinstance(outcome, Stored):
         return None
     return {"partition": outcome.partition, "offset": outcome.position.offset}

@@ -5,7 +5,7 @@ A payload is any JSON value and is kept as its exact bytes, never decoded and wr
 
 import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -14,6 +14,8 @@ from mqops.api.edge import decode
 from mqops.errors import InvalidRequest
 
 MAX_MESSAGES = 1_000
+MAX_BATCH_MESSAGES = 10_000
+"""Of a batch, in all of its requests together."""
 MAX_KEY_BYTES = 1_024
 MAX_TIMEOUT_MS = 60_000
 MAX_HEADERS = 64
@@ -71,15 +73,38 @@ class NamingBody(TopicBody, forbid_unknown_fields=True):
     @property
     def target(self) -> tuple[str, str]:
         """Kind and name of where to publish. Raises ``InvalidRequest`` unless exactly one is named."""
-        if isinstance(self.topic, str) and self.queue is UNSET:
-            return "Topic", self.topic
-        if isinstance(self.queue, str) and self.topic is UNSET:
-            return "Queue", self.queue
-        raise InvalidRequest("name exactly one of topic and queue")
+        return _target(self.topic, self.queue, "")
+
+
+class BatchRequestBody(Struct, forbid_unknown_fields=True):
+    """One of several requests of a batch: what goes to one topic or queue."""
+
+    messages: list[MessageBody]
+    topic: str | UnsetType = UNSET
+    queue: str | UnsetType = UNSET
+
+
+class BatchBody(Struct, forbid_unknown_fields=True):
+    """Many messages at once: to the one topic or queue that it names, or in requests to several."""
+
+    topic: str | UnsetType = UNSET
+    queue: str | UnsetType = UNSET
+    messages: list[MessageBody] | UnsetType = UNSET
+    requests: list[BatchRequestBody] | UnsetType = UNSET
+    options: OptionsBody | None = None
+
+
+class Part(NamedTuple):
+    """What a batch sends to one place."""
+
+    kind: str
+    name: str
+    messages: list[MessageBody]
 
 
 _topic_decoder = msgspec.json.Decoder(TopicBody)
 _naming_decoder = msgspec.json.Decoder(NamingBody)
+_batch_decoder = msgspec.json.Decoder(BatchBody)
 
 
 def read_topic_body(body: bytes) -> TopicBody:
@@ -91,6 +116,45 @@ def read_naming_body(body: bytes) -> NamingBody:
     return decode(_naming_decoder, body)
 
 
+def read_batch_body(body: bytes) -> BatchBody:
+    return decode(_batch_decoder, body)
+
+
+def parts_of(body: BatchBody) -> list[Part]:
+    """What a batch sends where, each message checked by itself. Raises ``InvalidRequest``, naming the field."""
+    if isinstance(body.requests, UnsetType):
+        if isinstance(body.messages, UnsetType):
+            raise InvalidRequest("a batch has messages to one topic or queue, or requests to several")
+        parts = [Part(*_target(body.topic, body.queue, ""), _counted(body.messages, MAX_BATCH_MESSAGES, "messages"))]
+        _check_all(body.messages, "")
+        return parts
+    if (body.topic, body.queue, body.messages) != (UNSET,) * 3:
+        raise InvalidRequest("a batch has either requests, or messages to one topic or queue, not both")
+    if sum(len(request.messages) for request in body.requests) > MAX_BATCH_MESSAGES or not body.requests:
+        raise InvalidRequest(f"requests of a batch have 1 to {MAX_BATCH_MESSAGES} messages together")
+    parts = []
+    for index, request in enumerate(body.requests):
+        where = f"requests[{index}]."
+        _counted(request.messages, MAX_BATCH_MESSAGES, f"{where}messages")
+        _check_all(request.messages, where)
+        parts.append(Part(*_target(request.topic, request.queue, where), request.messages))
+    return parts
+
+
+def _target(topic: str | UnsetType, queue: str | UnsetType, where: str) -> tuple[str, str]:
+    if isinstance(topic, str) and queue is UNSET:
+        return "Topic", topic
+    if isinstance(queue, str) and topic is UNSET:
+        return "Queue", queue
+    raise InvalidRequest(f"name exactly one of {where}topic and {where}queue")
+
+
+def _counted(messages: list[MessageBody], most: int, field: str) -> list[MessageBody]:
+    if not 1 <= len(messages) <= most:
+        raise InvalidRequest(f"{field}: a request has 1 to {most} messages, not {len(messages)}")
+    return messages
+
+
 def messages_of(body: TopicBody) -> list[MessageBody]:
     """The messages of a request, each checked by itself. Raises ``InvalidRequest``."""
     if isinstance(body.messages, UnsetType):
@@ -98,21 +162,16 @@ def messages_of(body: TopicBody) -> list[MessageBody]:
             raise InvalidRequest('a message needs a payload: send {"payload": …} or {"messages": [{"payload": …}]}')
         messages = [MessageBody(body.payload, body.key, body.headers, body.partition, body.timestamp)]
     else:
-        messages = body.messages
+        messages = _counted(body.messages, MAX_MESSAGES, "messages")
         if body.payload is not UNSET or (body.key, body.headers, body.partition, body.timestamp) != (None,) * 4:
             raise InvalidRequest("a request has either messages or one message inline, not both")
-        if not 1 <= len(messages) <= MAX_MESSAGES:
-            raise InvalidRequest(f"a request has 1 to {MAX_MESSAGES} messages, not {len(messages)}")
-    for index, message in enumerate(messages):
-        if message.key is not None or message.timestamp is not None or message.headers:
-            _check(message, index)
+    _check_all(messages, "")
     return messages
 
 
-def timeout_ms_of(body: TopicBody) -> int | None:
+def timeout_ms_of(options: OptionsBody | None) -> int | None:
     """How long the caller waits at most; None for as long as it takes. Raises ``InvalidRequest`` for options that
     this version has not."""
-    options = body.options
     if options is None:
         return None
     if options.compression != "none":
@@ -126,21 +185,25 @@ def timeout_ms_of(body: TopicBody) -> int | None:
     return options.timeout
 
 
-def _check(message: MessageBody, index: int) -> None:
+def _check_all(messages: list[MessageBody], where: str) -> None:
+    for index, message in enumerate(messages):
+        if message.key is not None or message.timestamp is not None or message.headers:
+            _check(message, f"{where}messages[{index}]")
+
+
+def _check(message: MessageBody, where: str) -> None:
     if message.key is not None and not 1 <= len(message.key.encode()) <= MAX_KEY_BYTES:
-        raise InvalidRequest(f"messages[{index}].key has 1 to {MAX_KEY_BYTES} bytes")
+        raise InvalidRequest(f"{where}.key has 1 to {MAX_KEY_BYTES} bytes")
     if message.headers:
-        _check_headers(message.headers, index)
+        _check_headers(message.headers, where)
     timestamp_ms = message.timestamp_ms
     if timestamp_ms is not None and not 0 <= timestamp_ms <= _LAST_TIMESTAMP_MS:
-        raise InvalidRequest(f"messages[{index}].timestamp is in milliseconds since 1970, or RFC 3339 text")
+        raise InvalidRequest(f"{where}.timestamp is in milliseconds since 1970, or RFC 3339 text")
 
 
-def _check_headers(headers: dict[str, str], index: int) -> None:
+def _check_headers(headers: dict[str, str], where: str) -> None:
     if len(headers) > MAX_HEADERS:
-        raise InvalidRequest(f"messages[{index}].headers are {len(headers)}, at most {MAX_HEADERS} are taken")
+        raise InvalidRequest(f"{where}.headers are {len(headers)}, at most {MAX_HEADERS} are taken")
     for name in headers:
         if not _HEADER_NAME.fullmatch(name):
-            raise InvalidRequest(
-                f"messages[{index}].headers: {name!r} is not a header's name: use letters, digits and -"
-            )
+            raise InvalidRequest(f"{where}.headers: {name!r} is not a header's name: use letters, digits and -")

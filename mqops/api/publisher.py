@@ -17,9 +17,9 @@ from mqops.api.publish_body import MessageBody
 from mqops.catalog import CatalogFeed, TopicEntry
 from mqops.codec.envelope import content_digest, encode_envelope
 from mqops.codec.payload import JSON
-from mqops.errors import InvalidRequest, MqopsError, OutcomeUnknown, PayloadTooLarge
-from mqops.message import Envelope, NewMessage, format_id, new_message_id
-from mqops.streams import NotStored, Outcome, Reason, Streams
+from mqops.errors import InvalidRequest, MqopsError, PayloadTooLarge
+from mqops.message import Envelope, NewMessage, new_message_id
+from mqops.streams import Doubt, NotStored, Outcome, Reason, Streams, Unknown
 
 CATCH_UP_SECONDS = 1.0
 _BETWEEN_LOOKS_SECONDS = 0.1
@@ -38,6 +38,8 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     idempotency_key: str = ""
     traceparent: str | None = None
     timeout_ms: int | None = None
+    first: int = 0
+    """Number of the first message in its request: with an idempotency key it tells each from the others."""
 
 
 class Publishing(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ class Publishing(msgspec.Struct, frozen=True):
     topic: TopicEntry
     publication: Publication
     sent: Any
-    """A future of the outcomes, one for each message. It fails with ``OutcomeUnknown`` when the caller's time is up."""
+    """A future of the outcomes, one for each message."""
 
     def is_outdated(self, outcomes: list[Outcome]) -> bool:
         """Whether some were refused because this process may know an outdated form of the topic."""
@@ -70,6 +72,11 @@ class Publisher:
         topic = self._directory.publishable(caller, publication.kind, publication.name)
         pending = self._prepare(caller, topic, publication, range(len(publication.messages)))
         return Publishing(caller, topic, publication, self._send(pending, publication))
+
+    async def finish(self, publishing: Publishing) -> list[Outcome]:
+        """The outcomes. Raises as ``catch_up``."""
+        outcomes: list[Outcome] = await publishing.sent
+        return await self.catch_up(publishing, outcomes) if publishing.is_outdated(outcomes) else outcomes
 
     async def catch_up(self, publishing: Publishing, outcomes: list[Outcome]) -> list[Outcome]:
         """The server knows a newer form of the topic than this process: look it up, and publish what was refused."""
@@ -120,7 +127,7 @@ class Publisher:
                 raise PayloadTooLarge(
                     f"messages[{index}].payload has {len(payload)} bytes, the topic takes {limit}", limitBytes=limit
                 )
-            token = f"{caller.producer}:{idempotency_key}:{index}" if idempotency_key else ""
+            token = f"{caller.producer}:{idempotency_key}:{publication.first + index}" if idempotency_key else ""
             partition = self._partitioner.choose(partitions, message.partition, message.key, token)
             envelope = self._envelope(caller.producer, message, publication)
             if len(envelope) > MAX_ENVELOPE_BYTES:
@@ -157,11 +164,9 @@ async def _within(timeout_ms: int, sent: "asyncio.Future[list[Outcome]]", messag
     try:
         # Shielded: a caller that waits no longer changes nothing for the messages on their way.
         return await asyncio.wait_for(asyncio.shield(sent), timeout_ms / 1000)
-    except TimeoutError as error:
-        raise OutcomeUnknown(
-            f"no answer from the Redis server within {timeout_ms} ms",
-            messageIds=[format_id(message.id) for message in messages],
-        ) from error
+    except TimeoutError:
+        late = f"no answer from the Redis server within {timeout_ms} ms"
+        return [Unknown(message.id, late, Doubt.LATE) for message in messages]
 
 
 def _digest(producer: str, message: MessageBody) -> bytes:

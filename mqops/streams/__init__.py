@@ -15,12 +15,13 @@ is not made here: the reconciler does that.
 from mqops.streams.engine import Streams
 from mqops.streams.fetch import PULL_CONSUMER, Fetched, StoredMessage
 from mqops.streams.lane import Claim, Lane
-from mqops.streams.outcome import NotStored, Outcome, Reason, Stored, Unknown
+from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Stored, Unknown
 from mqops.streams.sweep import Sweeper
 
 __all__ = [
     "PULL_CONSUMER",
     "Claim",
+    "Doubt",
     "Fetched",
     "Lane",
     "NotStored",

@@ -48,12 +48,22 @@ class NotStored:
     detail: str = ""
 
 
+class Doubt(StrEnum):
+    """Why it is not known whether a message is stored."""
+
+    LOST = "LOST"
+    """The connection was lost after the write."""
+    LATE = "LATE"
+    """Nothing was heard of it in the time that the caller gave."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The connection was lost after the write: the message is in the stream once or not at all."""
+    """The message is in the stream once or not at all."""
 
     id: bytes
     detail: str
+    doubt: Doubt = Doubt.LOST
 
 
 Outcome = Stored | NotStored | Unknown

@@ -288,6 +288,7 @@ def test_limits_are_those_of_the_code() -> None:
     for written in (
         f"| body of a request | {edge.MAX_BODY_BYTES // 2**20} MiB |",
         f"| messages of a publish | 1 to {publish_body.MAX_MESSAGES} |",
+        f"| messages of a batch | 1 to {publish_body.MAX_BATCH_MESSAGES} |",
         f"| headers of a message, with little else | {publisher.MAX_ENVELOPE_BYTES // 2**10} KiB |",
         f"| key of a message | 1 to {publish_body.MAX_KEY_BYTES} bytes |",
         f"| messages of a pull | 1 to {puller.MAX_MESSAGES}, about {puller.MAX_BYTES // 2**20} MiB |",
@@ -302,7 +303,8 @@ def test_limits_are_those_of_the_code() -> None:
 def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
     options = {f"options.{name}" for name in publish_body.OptionsBody.__struct_encode_fields__}
     headers = {"Idempotency-Key", "traceparent"}
-    assert named("Publish") == {*publish_body.NamingBody.__struct_encode_fields__, *options, *headers} - {
+    fields = {*publish_body.NamingBody.__struct_encode_fields__, *publish_body.BatchBody.__struct_encode_fields__}
+    assert named("Publish") == {*fields, *options, *headers} - {
         "messages",
         "options",
     }

@@ -122,6 +122,7 @@ def plural_of(operation: Operation) -> str:
 
 _BODIES: Mapping[str, Any] = {
     "/publish": {"topic": TOPIC, "payload": 1},
+    "/publish/batch": {"requests": [{"topic": TOPIC, "messages": [{"payload": 1}]}]},
     "/plans": {"source": TOPIC, "files": {f"{TOPIC}/x.yaml": manifest("Topic", "more")}},
     **dict.fromkeys(("/health", "/livez", "/readyz", "/openapi.json")),
 }

@@ -41,7 +41,10 @@ def absent(name: str) -> str:
 NAMING = [key for key, operation in OPERATIONS.items() if "{name}" in operation.path]
 LISTS = [f"GET {API}/{plural}" for plural in BY_PLURAL]
 MAKING = [key for key in OPERATIONS if key.startswith("POST ") and key.rpartition("/")[2] in BY_PLURAL]
-BY_BODY = [f"POST {API}/publish", f"POST {API}/plans", f"POST {API}/subscriptions", f"PUT {API}/subscriptions/{{name}}"]
+BY_BODY = [
+    *(f"POST {API}/{path}" for path in ("publish", "publish/batch", "plans", "subscriptions")),
+    f"PUT {API}/subscriptions/{{name}}",
+]
 OPEN = [key for key, operation in OPERATIONS.items() if operation.is_open]
 
 
@@ -110,6 +113,10 @@ def bodies(seeds: Seeds, key: str) -> Iterator[tuple[str, Any]]:
     if key.endswith("/publish"):
         yield topic, {"topic": topic, "payload": 1}
         yield queue, {"queue": queue, "payload": 1}
+    elif key.endswith("/publish/batch"):
+        yield topic, {"topic": topic, "messages": [{"payload": 1}]}
+        yield topic, {"requests": [{"topic": topic, "messages": [{"payload": 1}, {"payload": 2}]}]}
+        yield queue, {"requests": [{"queue": queue, "messages": [{"payload": 1}]}]}
     elif key.endswith("/plans"):
         yield topic, {"source": TOPIC, "files": {f"{TOPIC}/x.yaml": ""}, "targets": [f"topic/acme/{topic}"]}
         yield topic, {"source": TOPIC, "files": {f"{TOPIC}/x.yaml": manifest("Topic", topic, tenant="acme")}}

@@ -89,6 +89,7 @@ def _messages() -> Iterator[Operation]:
     headers = ("Idempotency-Key", "traceparent")
     for path, body, absent in (
         ("publish", "NamingBody", (TopicNotFound, QueueNotFound)),
+        ("publish/batch", "BatchBody", (TopicNotFound, QueueNotFound)),
         ("topics/{name}/publish", "TopicBody", (TopicNotFound,)),
         ("queues/{name}/publish", "TopicBody", (QueueNotFound,)),
     ):

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from mqops.api.management.operate import PauseBody
 from mqops.api.management.plans import PlansBody
 from mqops.api.message_json import MessageJson
-from mqops.api.publish_body import NamingBody, TopicBody
+from mqops.api.publish_body import BatchBody, NamingBody, TopicBody
 from mqops.api.pull import PullBody
 from mqops.api.settle import SettleBody
 from mqops.model import KINDS, Kind, TenantlessMetadata
@@ -49,7 +49,7 @@ _NOTHING: Schema = {"type": "null"}
 
 def schemas() -> dict[str, Schema]:
     """All of them, by name."""
-    structs = (NamingBody, TopicBody, PullBody, SettleBody, PauseBody, PlansBody, MessageJson)
+    structs = (BatchBody, NamingBody, TopicBody, PullBody, SettleBody, PauseBody, PlansBody, MessageJson)
     _, bodies = msgspec.json.schema_components(structs, ref_template=REFERENCE + "{name}")
     _require_only_what_is_always_there(bodies["MessageJson"], MessageJson)
     wanted: Any = [(kind.spec, "validation") for kind in KINDS.values()]
@@ -77,7 +77,9 @@ def _of_messages() -> dict[str, Schema]:
     result = _object({"status": {"enum": ["stored", "not_stored", "unknown"]}})
     settled = {"enum": ["acked", "nacked", "dead_lettered", "dropped", "lost", "invalid"]}
     return {
-        "Published": _object({"messageIds": _list(TEXT), "partitions": _list(place), "timestamp": _TIME}),
+        "Published": _object(
+            {"messageIds": _list(TEXT), "partitions": _list(place), "timestamp": _TIME}, {"results": _list(result)}
+        ),
         "PartlyPublished": _object(
             {
                 "messageIds": _list(_either(TEXT, _NOTHING)),
