@@ -35,7 +35,8 @@ def test_ten_thousand_are_taken_and_one_more_is_not(platform: Platform) -> None:
     ):
         refused = batch(platform, body)
         assert (refused.status, refused.code) == (400, "INVALID_REQUEST")
-        assert refused.body["message"].startswith(field) and "10000" in refused.body["message"]
+        assert refused.body["message"].startswith(field)
+        assert "10000" in refused.body["message"]
     assert batch(platform, {"topic": topic, "messages": [{"payload": 1}]}).body["partitions"][0]["offset"] == 10_001
 
 
