@@ -11,11 +11,13 @@ import pytest
 from api_platform import Platform
 from checkouts import commit, git
 from databases import created
+from drifting import ALL, Applied
 from governed import FILES, Governed, governing
 from installation import Installation
 from redis import Redis
 from served import served
 from shell import MANIFEST, Shell
+from stores import applied, opened
 
 from mqops.catalog import feed
 from mqops.settings import Settings
@@ -37,6 +39,14 @@ def platform(
             platform.populate()
             yield platform
     monkeypatch.undo()
+
+
+@pytest.fixture
+def there(database_url: str, redis_url: str) -> Iterator[Applied]:
+    """What ``drifting`` declares, applied."""
+    with opened(database_url, redis_url) as stores:
+        applied(stores, ALL)
+        yield Applied(stores, redis_url)
 
 
 @pytest.fixture
