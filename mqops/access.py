@@ -5,6 +5,7 @@ same way as what does not exist, and no rule here has to hide it. The rules here
 """
 
 import hashlib
+import hmac
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -102,6 +103,9 @@ class _Built:
     scope: TopicScope | None = None
 
 
+_SERVICE = _Built(SYSTEM_TENANT, "service", frozenset({"publisher", "consumer", "viewer"}))
+"""Whoever has the service token. What it may not, a Credential of the tenant ``system`` can be given."""
+
 _DEVELOPER = _Built(SYSTEM_TENANT, "developer", frozenset(get_args(Role)))
 
 
@@ -114,11 +118,14 @@ class _Known:
 
 
 class Access:
-    """Tells callers from their credentials. ``keys`` gives the current catalog; ``development_credential`` is a key
-    for everything, on embedded servers alone."""
+    """Tells callers from their credentials. ``keys`` gives the current catalog; ``service_token`` is what the
+    platform's other services share; ``development_credential`` is a key for everything, on embedded servers alone."""
 
-    def __init__(self, keys: Callable[[], Keys], development_credential: str | None = None) -> None:
+    def __init__(
+        self, keys: Callable[[], Keys], development_credential: str | None = None, service_token: str | None = None
+    ) -> None:
         self._keys = keys
+        self._service_digest = _digest(service_token) if service_token else None
         self._development_digest = _digest(development_credential) if development_credential else None
         self._known: dict[tuple[str, str | None], _Known] = {}
         self._known_by: Keys | None = None
@@ -138,6 +145,14 @@ class Access:
         if known.expires_at is not None and known.expires_at <= time.time():
             raise Unauthenticated("the credential has expired")
         return known.caller
+
+    def service(self, token: str, tenant: str | None = None) -> Caller:
+        """The service that sent ``token`` (``X-Service-Token``), acting in ``tenant`` when the request names one.
+        Raises ``Unauthenticated``, and ``NotFound`` for a tenant that does not exist."""
+        # Digests of one length, compared in constant time: neither says how much of a guess is right.
+        if self._service_digest is None or not hmac.compare_digest(_digest(token), self._service_digest):
+            raise Unauthenticated("the service token is not known")
+        return _acting(self._keys(), _SERVICE, tenant)
 
     def _check(self, keys: Keys, authorization: str, tenant: str | None) -> _Known:
         scheme, _, secret = authorization.partition(" ")

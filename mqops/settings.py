@@ -53,6 +53,8 @@ class Settings:
     `*` for all of them."""
     development_credential: str | None = None
     """MQOPS_DEVELOPMENT_CREDENTIAL: a key for everything, set by `mqops up` on embedded servers alone."""
+    internal_service_token: str | None = field(default=None, repr=False)
+    """INTERNAL_SERVICE_TOKEN: what the platform's other services send as `X-Service-Token`; without it, none may."""
     listen_url: str = "http://127.0.0.1:3011"
     """MQOPS_LISTEN_URL: where `mqops listen` receives webhooks; a variable for manifests."""
     log_format: LogFormat = "text"
@@ -110,6 +112,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         secrets_dir=Path(environment.get("MQOPS_SECRETS_DIR") or state_dir / "secrets"),
         private_targets=reader.private_targets("MQOPS_PRIVATE_TARGETS"),
         development_credential=environment.get("MQOPS_DEVELOPMENT_CREDENTIAL") or None,
+        internal_service_token=reader.token("INTERNAL_SERVICE_TOKEN"),
         listen_url=environment.get("MQOPS_LISTEN_URL") or f"http://127.0.0.1:{port + 1 if port < 65_535 else port - 1}",
         log_format=cast(LogFormat, reader.choice("MQOPS_LOG_FORMAT", ("text", "logfmt", "json"))),
         reconciler_metrics_port=reader.port("MQOPS_RECONCILER_METRICS_PORT"),
@@ -153,6 +156,16 @@ class _Reader:
     def port(self, name: str) -> int | None:
         """``None`` when it is not set."""
         return self.integer(name, 0, 0, 65_535) if self._environment.get(name) else None
+
+    def token(self, name: str) -> str | None:
+        """A secret that a header can carry; ``None`` when it is not set. What is wrong with it is said without it."""
+        text = self._environment.get(name)
+        if not text:
+            return None
+        if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
+            self._wrong.append(f"{name}: expected 16 to 512 printable ASCII characters, without spaces")
+            return None
+        return text
 
     def size(self, name: str, default: int) -> int:
         text = self._environment.get(name)

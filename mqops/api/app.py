@@ -55,7 +55,7 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     """The ASGI application. ``lifespan`` is a middleware with ``process_startup`` and ``process_shutdown``, which
     starts and stops ``parts``."""
     streams, feed = parts.streams, parts.feed
-    access = Access(lambda: feed.current, settings.development_credential)
+    access = Access(lambda: feed.current, settings.development_credential, settings.internal_service_token)
     directory = Directory(lambda: feed.current)
     publisher = Publisher(streams, feed, directory)
     publish = Publish(access, publisher, feed)

@@ -13,6 +13,7 @@ from mqops.errors import InvalidRequest, PayloadTooLarge, SerializationFailed
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
 AUTHORIZATION = b"authorization"
+SERVICE_TOKEN = b"x-service-token"
 TENANT_HEADER = b"x-mqops-tenant"
 
 _T = TypeVar("_T")
@@ -43,8 +44,12 @@ def header_of(headers: Headers, name: bytes) -> str | None:
 
 
 def caller_of(access: Access, headers: Headers) -> Caller:
-    """Who sent a request with ``headers``, acting in which tenant. Raises as ``Access.caller``."""
-    return access.caller(header_of(headers, AUTHORIZATION), header_of(headers, TENANT_HEADER) or None)
+    """Who sent a request with ``headers``, acting in which tenant: a service, when both kinds of credential are there
+    (it may hand on its user's). Raises as ``Access.caller``."""
+    tenant = header_of(headers, TENANT_HEADER) or None
+    if SERVICE_TOKEN in headers:
+        return access.service(headers[SERVICE_TOKEN].decode("latin-1"), tenant)
+    return access.caller(header_of(headers, AUTHORIZATION), tenant)
 
 
 async def read_body(req: Request) -> bytes:

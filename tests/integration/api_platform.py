@@ -13,6 +13,7 @@ from served import API, Client
 from waiting import eventually
 
 ACME, PUBLISHER, GLOBEX, SYSTEM, NOT_A_KEY = "key-of-acme", "key-to-publish", "key-of-globex", "key-of-system", "no-key"
+SERVICE_TOKEN = "token-of-the-services"
 ADMIN, GLOBEX_ADMIN, SYSTEM_ADMIN = "key-of-acmes-admin", "key-of-globexs-admin", "key-of-systems-admin"
 
 

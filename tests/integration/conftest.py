@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from api_platform import Platform
+from api_platform import SERVICE_TOKEN, Platform
 from checkouts import commit, git
 from databases import created
 from drifting import ALL, Applied
@@ -34,7 +34,9 @@ def platform(
         client.flushdb()
     with created(database_server_url, f"mqops_platform_{uuid4().hex[:12]}", template_database) as database_url:
         installation = Installation(database_url, redis_server_url)
-        with served(database_url, redis_server_url, tmp_path_factory.mktemp("state"), installation.id) as client:
+        state = tmp_path_factory.mktemp("state")
+        more = {"internal_service_token": SERVICE_TOKEN}
+        with served(database_url, redis_server_url, state, installation.id, **more) as client:
             platform = Platform(installation, client)
             platform.populate()
             yield platform

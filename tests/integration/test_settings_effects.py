@@ -34,9 +34,10 @@ ROOT = Path(__file__).parents[2]
 KEY, DEVELOPMENT = "key-of-acme", "mqk_development"
 HOST = "127.0.0.2"
 
-LATER = {"METRICS_ENABLED", "INTERNAL_SERVICE_TOKEN"}
-"""Of the owner's variables those that have no effect yet: the data plane has no figures to turn off, nor an internal
-API to guard."""
+SERVICE_TOKEN = "token-of-the-services"
+
+LATER = {"METRICS_ENABLED"}
+"""Of the owner's variables those that have no effect yet: the data plane has no figures to turn off."""
 
 OWNERS = {
     *("PORT", "DATABASE_URL", "REDIS_URL", "REDIS_KEY_PREFIX", "INTERNAL_SERVICE_TOKEN", "MAX_MESSAGE_SIZE"),
@@ -194,6 +195,7 @@ def world(
             "MQOPS_SECRETS_DIR": str(folder / "hidden"),
             "MQOPS_PRIVATE_TARGETS": f"acme={url.removeprefix('http://').rstrip('/')}",
             "MQOPS_DEVELOPMENT_CREDENTIAL": DEVELOPMENT,
+            "INTERNAL_SERVICE_TOKEN": SERVICE_TOKEN,
             "MQOPS_LISTEN_URL": url.rstrip("/"),
             "MQOPS_ACCEPT_RISK": "1",
             "MAX_MESSAGE_SIZE": "200",
@@ -332,6 +334,14 @@ def development_credential(world: World) -> None:
     assert world.client.with_key(f"{DEVELOPMENT}x", "acme").get(f"{API}/topics/plain").status == 401
 
 
+def internal_service_token(world: World) -> None:
+    nobody = world.client.with_key(None, "acme")
+    body = {"payload": "of a service"}
+    assert nobody.publish("kept", body, X_Service_Token=SERVICE_TOKEN).status == 200
+    assert nobody.publish("kept", body, X_Service_Token=f"{SERVICE_TOKEN}x").status == 401
+    world.drained("kept")
+
+
 def listen_url(world: World) -> None:
     assert world.spec("handler", "acme/hook")["http"]["url"] == f"{world.receiver_url}hook"
 
@@ -467,6 +477,7 @@ EFFECTS: dict[str, Callable[..., None]] = {
     "MQOPS_SECRETS_DIR": secrets_dir,
     "MQOPS_PRIVATE_TARGETS": private_targets,
     "MQOPS_DEVELOPMENT_CREDENTIAL": development_credential,
+    "INTERNAL_SERVICE_TOKEN": internal_service_token,
     "MQOPS_LISTEN_URL": listen_url,
     "MAX_MESSAGE_SIZE": max_message_size,
     "DEFAULT_TTL": default_ttl,
@@ -500,6 +511,7 @@ def test_every_variable_that_is_read_has_a_row_and_every_setting_a_variable() ->
     other = {
         **dict.fromkeys(EFFECTS, "1"),
         "PORT": "1",
+        "INTERNAL_SERVICE_TOKEN": SERVICE_TOKEN,
         "SERVICE_DISCOVERY_MODE": "static",
         "MQOPS_PRIVATE_TARGETS": "*=*",
         "MQOPS_DRAIN_TIMEOUT": "1s",

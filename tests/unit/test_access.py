@@ -163,3 +163,29 @@ def test_one_role_of_several_is_enough() -> None:
     with pytest.raises(Forbidden) as refused:
         caller(roles=frozenset({"publisher"})).require_one_of({"viewer", "admin"})
     assert refused.value.details == {"roles": ["admin", "viewer"]}
+
+
+TOKEN = "token-of-the-services"
+
+
+def test_the_service_token_stands_for_a_principal_of_system_that_names_its_tenant() -> None:
+    access = Access(keys, service_token=TOKEN)
+    roles = frozenset({"publisher", "consumer", "viewer"})
+    assert access.service(TOKEN) == Caller("service", "system", "system", roles, "service")
+    assert access.service(TOKEN, "acme") == Caller("service", "system", "acme", roles, "system/service")
+    with pytest.raises(NotFound):
+        access.service(TOKEN, "nobody")
+
+
+@pytest.mark.parametrize("token", ["", TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "ÿ"])
+def test_another_service_token_is_nobody(token: str) -> None:
+    with pytest.raises(Unauthenticated):
+        Access(keys, service_token=TOKEN).service(token)
+
+
+def test_without_a_service_token_none_is_one_and_none_is_a_key() -> None:
+    for token in ("", "None", TOKEN):
+        with pytest.raises(Unauthenticated):
+            Access(keys).service(token)
+    with pytest.raises(Unauthenticated):
+        Access(keys, service_token=TOKEN).caller(f"Bearer {TOKEN}")

@@ -59,7 +59,10 @@ def description() -> Schema:
         },
         "paths": paths,
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "service": {"type": "apiKey", "in": "header", "name": "X-Service-Token"},
+            },
             "parameters": {name: _parameter(name) for name in PARAMETERS},
             "responses": _responses(),
             "schemas": dict(sorted(schemas().items())),
@@ -76,7 +79,7 @@ def _operation(operation: Operation) -> Schema:
         "operationId": _operation_id(operation),
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": [{}] if operation.is_open else [{"key": []}],
+        "security": [{}] if operation.is_open else [{"key": []}, {"service": []}],
         "parameters": parameters,
     }
     if operation.body:
