@@ -24,6 +24,7 @@ from mqops.api.publisher import Publisher
 from mqops.api.pull import Pull
 from mqops.api.puller import Puller
 from mqops.api.settle import Ack, Nack
+from mqops.api.waiting import WaitingRoom
 from mqops.catalog import CatalogFeed, Statuses
 from mqops.model import KINDS
 from mqops.runtime import RuntimeStore
@@ -37,6 +38,12 @@ class App(falcon.asgi.App):  # type: ignore[type-arg]
     """The application, with what ``direct`` answers in its place."""
 
     direct_publish: Publish
+
+    waiting_room: WaitingRoom
+
+    def drain(self) -> None:
+        """The server stops: nobody is to wait any longer. May be called more than once."""
+        self.waiting_room.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +67,14 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     publisher = Publisher(streams, feed, directory)
     publish = Publish(access, publisher, feed)
     puller = Puller(streams)
+    room = WaitingRoom(streams)
+    feed.on_change(room.follow)
     batch_size = min(DEFAULT_PULL, settings.message_batch_size)
     health = HealthReport(parts.monitor, access)
 
     app = App(middleware=[lifespan] if lifespan is not None else None, request_type=Request)
     app.direct_publish = publish
+    app.waiting_room = room
     app.req_options.strip_url_path_trailing_slash = True
     answer_errors(app)
 
@@ -73,10 +83,12 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     app.add_route("/api/v1/mq/topics/{name}/publish", PublishRoute(publish, "Topic"))
     app.add_route("/api/v1/mq/queues/{name}/publish", PublishRoute(publish, "Queue"))
 
-    app.add_route("/api/v1/mq/subscriptions/{name}/pull", Pull(access, directory.subscription, puller, batch_size))
+    app.add_route(
+        "/api/v1/mq/subscriptions/{name}/pull", Pull(access, directory.subscription, puller, room, batch_size)
+    )
     app.add_route("/api/v1/mq/subscriptions/{name}/ack", Ack(access, directory.subscription, streams))
     app.add_route("/api/v1/mq/subscriptions/{name}/nack", Nack(access, directory.subscription, streams))
-    app.add_route("/api/v1/mq/queues/{name}/pull", Pull(access, directory.queue, puller, batch_size))
+    app.add_route("/api/v1/mq/queues/{name}/pull", Pull(access, directory.queue, puller, room, batch_size))
     app.add_route("/api/v1/mq/queues/{name}/ack", Ack(access, directory.queue, streams))
     app.add_route("/api/v1/mq/queues/{name}/nack", Nack(access, directory.queue, streams))
 

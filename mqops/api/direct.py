@@ -118,6 +118,13 @@ class DirectProtocol(JoinedWritesProtocol):
         else:
             super().on_message_complete()
 
+    def shutdown(self) -> None:
+        # The server stops. It tells its connections and not the application, whose requests may be waiting.
+        drain = getattr(self.app, "drain", None)
+        if drain is not None:
+            drain()
+        super().shutdown()
+
     def _exchange(self, publish: Publish) -> "_Exchange | None":
         """The request that was just read, if it is a plain publish."""
         target = _target(self.url) if len(self.url) <= _LONGEST_PATH else None

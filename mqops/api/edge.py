@@ -36,6 +36,11 @@ class Request(falcon.asgi.Request):
         first = self._first_event
         return None if first is None or first.get("more_body") else first.get("body", b"")
 
+    async def gone(self) -> None:
+        """Returns when the client has gone away. To be called when the body has been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
 
 def header_of(headers: Headers, name: bytes) -> str | None:
     """The value of the header ``name`` (in lower case)."""

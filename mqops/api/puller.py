@@ -9,7 +9,10 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass
 
+from mqops.api.timestamps import now_ms
 from mqops.catalog import SubscriptionEntry
 from mqops.errors import BrokerNotAvailable
 from mqops.expressions import ExpressionFailed
@@ -25,6 +28,24 @@ MAX_SECONDS = 1.0
 """How long a pull looks for messages that pass the filter."""
 _FETCHES_AT_ONCE = 8
 _TURNS_KEPT = 100_000
+_LEASE_MS = 30_000
+"""Only where a subscription was applied without its defaults."""
+
+
+def lease_ms_of(subscription: SubscriptionEntry) -> int:
+    """How long its messages are leased."""
+    return subscription.spec.ack_deadline or _LEASE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull gave."""
+
+    subscription: SubscriptionEntry
+    deliveries: list[Delivery]
+    lease_until_ms: int
+    rest: list[int]
+    """Partitions that may have more."""
 
 
 class Puller:
@@ -34,10 +55,14 @@ class Puller:
         self._streams = streams
         self._turns: dict[str, int] = {}
 
-    async def pull(self, subscription: SubscriptionEntry, wanted: int, lease_ms: int) -> list[Delivery]:
-        """Up to ``wanted`` messages, leased for ``lease_ms``. Raises ``BrokerNotAvailable`` when there is nothing to
-        hand over and a partition could not be read."""
-        lanes = self._lanes_in_turn(subscription)
+    async def pull(
+        self, subscription: SubscriptionEntry, wanted: int, partitions: Collection[int] | None = None
+    ) -> Pulled:
+        """Up to ``wanted`` messages of these ``partitions`` (of all without them). Raises ``BrokerNotAvailable`` when
+        there is nothing to hand over and a partition could not be read."""
+        lease_ms = lease_ms_of(subscription)
+        lease_until_ms = now_ms() + lease_ms
+        lanes = self._lanes_in_turn(subscription, partitions)
         taken: list[Delivery] = []
         failure: BrokerNotAvailable | None = None
         deadline = time.monotonic() + MAX_SECONDS
@@ -58,7 +83,19 @@ class Puller:
                     lanes.append(lane)
         if failure is not None and not taken:
             raise failure
-        return taken
+        return Pulled(subscription, taken, lease_until_ms, [lane.partition for lane in lanes])
+
+    async def give_back(self, subscription: SubscriptionEntry, deliveries: Collection[Delivery]) -> None:
+        """These were handed to nobody: others get them at once, and no attempt is used up."""
+        topic = subscription.topic
+        by_partition: dict[int, list[Claim]] = {}
+        for delivery in deliveries:
+            by_partition.setdefault(delivery.partition, []).append(Claim(delivery.position, delivery.token))
+        for partition, claims in by_partition.items():
+            lane = Lane(topic.bucket, subscription.uid, topic.uid, partition)
+            # What cannot be given back comes again when its lease ends.
+            with contextlib.suppress(BrokerNotAvailable):
+                await self._streams.retry(lane, claims, [0] * len(claims), counts=False)
 
     async def _fetch(self, lane: Lane, count: int, lease_ms: int) -> Fetched:
         fetched = await self._streams.fetch(lane, consumer=PULL_CONSUMER, count=count, lease_ms=lease_ms)
@@ -66,11 +103,12 @@ class Puller:
             raise BrokerNotAvailable("the subscription's group is being restored", retry_after_seconds=1)
         return fetched
 
-    def _lanes_in_turn(self, subscription: SubscriptionEntry) -> deque[Lane]:
+    def _lanes_in_turn(self, subscription: SubscriptionEntry, only: Collection[int] | None) -> deque[Lane]:
         topic = subscription.topic
         partitions = topic.spec.partitions
-        lanes = deque(Lane(topic.bucket, subscription.uid, topic.uid, number) for number in range(partitions))
-        if partitions > 1:
+        chosen = range(partitions) if only is None else [number for number in only if number < partitions]
+        lanes = deque(Lane(topic.bucket, subscription.uid, topic.uid, number) for number in chosen)
+        if only is None and partitions > 1:
             if len(self._turns) >= _TURNS_KEPT:
                 self._turns.clear()
             turn = self._turns[subscription.uid] = (self._turns.get(subscription.uid, -1) + 1) % partitions

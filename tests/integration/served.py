@@ -76,8 +76,8 @@ class Client:
     def publish(self, topic: str, body: Any, **headers: str) -> Answer:
         return self.post(f"/topics/{topic}/publish", body, **headers)
 
-    def pull(self, subscription: str, most: int = 10) -> list[dict[str, Any]]:
-        answer = self.post(f"/subscriptions/{subscription}/pull", {"maxMessages": most})
+    def pull(self, subscription: str, most: int = 10, **more: Any) -> list[dict[str, Any]]:
+        answer = self.post(f"/subscriptions/{subscription}/pull", {"maxMessages": most, **more})
         assert answer.status == 200, answer
         messages: list[dict[str, Any]] = answer.body["messages"]
         return messages

@@ -106,6 +106,30 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         served.end()
 
 
+def test_whoever_waits_for_messages_is_answered_when_it_drains(
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(database_url, redis_url, MQOPS_DRAIN_TIMEOUT="15s")
+    served.wait_until_ready()
+    answers: list[Answer] = []
+
+    def wait() -> None:
+        answers.append(served.client.post("/subscriptions/reader/pull", {"waitMs": 20_000}))
+
+    threads = [threading.Thread(target=wait) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1.0)
+    assert answers == []
+    started = time.monotonic()
+    served.process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join()
+    assert served.process.wait(10) == 0
+    assert time.monotonic() - started < 8
+    assert [(answer.status, answer.body) for answer in answers] == [(200, {"messages": []})] * 10
+
+
 def test_it_drains_and_every_answer_2xx_is_stored(
     installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
 ) -> None:
