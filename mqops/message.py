@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 MAX_PARTITIONS = 1024
+DEDUP_WINDOW_MS = 600_000
 
 _random = random.Random()  # noqa: S311 - ids are to be different, not secret
 """Of our own: whoever seeds Python's, as test tools do, must not make ids repeat."""
@@ -66,6 +67,9 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
     """When the event happened, if the publisher says (ms since 1970)."""
     traceparent: str | None = None
     """W3C trace context of the publisher."""
+    tracestate: str | None = None
+    correlation_id: str | None = None
+    """What the publisher ties messages together by."""
 
 
 class NewMessage(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +90,8 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     dedup: str = ""
     """Idempotency token, at most one message a window is stored under it; empty for none."""
+    window_ms: int = DEDUP_WINDOW_MS
+    """With ``dedup``: for how long."""
     digest: bytes = b""
     """With ``dedup``: 16 bytes that are the same for the same content, as ``codec.envelope.content_digest`` gives."""
 

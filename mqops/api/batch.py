@@ -11,7 +11,7 @@ from msgspec import UnsetType
 from mqops.access import Access, Caller
 from mqops.api.edge import Headers, Request, Response, caller_of, read_body
 from mqops.api.errors import Answer
-from mqops.api.publish import idempotency_key_of, traceparent_of
+from mqops.api.publish import context_of, idempotency_key_of
 from mqops.api.publish_answer import Result, answer_batch, answer_publish
 from mqops.api.publish_body import Part, parts_of, read_batch_body, timeout_ms_of
 from mqops.api.publisher import Publication, Publisher, Publishing
@@ -61,9 +61,9 @@ class PublishBatch:
 
 def _publications(parts: list[Part], headers: Headers, timeout_ms: int | None) -> list[Publication]:
     """Messages are numbered over all the batch: so each has an idempotency token of its own."""
-    idempotency_key, traceparent = idempotency_key_of(headers), traceparent_of(headers)
+    idempotency_key, context = idempotency_key_of(headers), context_of(headers)
     publications, first = [], 0
     for kind, name, messages in parts:
-        publications.append(Publication(kind, name, messages, idempotency_key, traceparent, timeout_ms, first))
+        publications.append(Publication(kind, name, messages, idempotency_key, context, timeout_ms, first))
         first += len(messages)
     return publications

@@ -42,6 +42,9 @@ class MessageJson(Struct, rename="camel", kw_only=True):
     published_at: str
     timestamp: str | UnsetType
     producer: str
+    correlation_id: str | UnsetType
+    traceparent: str | UnsetType
+    tracestate: str | UnsetType
     attempt: int | UnsetType = UNSET
     lease_until: str | UnsetType = UNSET
     dead_letter: DeadLetterJson | UnsetType
@@ -62,6 +65,9 @@ def message_json(topic: str, message: Delivery | StoredMessage, **handed_out: An
         published_at=format_ms(message.position.milliseconds),
         timestamp=format_ms(envelope.timestamp) if envelope.timestamp is not None else UNSET,
         producer=envelope.producer,
+        correlation_id=envelope.correlation_id or UNSET,
+        traceparent=envelope.traceparent or UNSET,
+        tracestate=envelope.tracestate or UNSET,
         dead_letter=_dead_letter_json(message.dead_letter) if message.dead_letter is not None else UNSET,
         **handed_out,
     )

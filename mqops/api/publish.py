@@ -11,17 +11,19 @@ from mqops.access import Access
 from mqops.api.edge import Headers, Request, Response, caller_of, header_of, read_body
 from mqops.api.errors import Answer
 from mqops.api.publish_answer import answer_publish
-from mqops.api.publish_body import TopicBody, messages_of, read_naming_body, read_topic_body, timeout_ms_of
-from mqops.api.publisher import Publication, Publisher, Publishing
+from mqops.api.publish_body import TopicBody, check_token, messages_of, read_naming_body, read_topic_body, timeout_ms_of
+from mqops.api.publisher import NO_CONTEXT, Context, Publication, Publisher, Publishing
 from mqops.catalog import CatalogFeed
-from mqops.errors import InvalidRequest
 from mqops.streams import Outcome
 
 IDEMPOTENCY_KEY = b"idempotency-key"
 TRACEPARENT = b"traceparent"
-_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+CORRELATION_ID = b"x-correlation-id"
+_CONTEXT = (TRACEPARENT, CORRELATION_ID)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, section 3.2: what does not look like it is not there."""
+_TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
+"""As much of it as section 3.3.1.5 asks to be carried on."""
 
 
 class Target(NamedTuple):
@@ -59,7 +61,7 @@ class Publish:
             target.name,
             messages_of(body),
             idempotency_key_of(headers),
-            traceparent_of(headers),
+            context_of(headers),
             timeout_ms_of(body.options),
         )
         return self._publisher.begin(caller, publication)
@@ -94,14 +96,20 @@ class PublishRoute:
 def idempotency_key_of(headers: Headers) -> str:
     """Empty without one. Raises ``InvalidRequest`` for one that is not as it should be."""
     text = header_of(headers, IDEMPOTENCY_KEY) if IDEMPOTENCY_KEY in headers else None
-    if text is None:
-        return ""
-    if not _IDEMPOTENCY_KEY.fullmatch(text):
-        raise InvalidRequest("Idempotency-Key has 1 to 255 printable ASCII characters")
-    return text
+    return "" if text is None else check_token(text, "Idempotency-Key")
 
 
-def traceparent_of(headers: Headers) -> str | None:
-    """The trace context that a request is part of."""
-    text = header_of(headers, TRACEPARENT) if TRACEPARENT in headers else None
-    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
+def context_of(headers: Headers) -> Context:
+    """What a request is part of. Raises ``InvalidRequest`` for a correlation id that is not as it should be; a trace
+    context that is malformed is not there."""
+    if headers.keys().isdisjoint(_CONTEXT):
+        return NO_CONTEXT
+    traceparent, tracestate = header_of(headers, TRACEPARENT), header_of(headers, b"tracestate")
+    if traceparent is None or not _TRACEPARENT.fullmatch(traceparent):
+        traceparent = tracestate = None
+    if tracestate is not None and not _TRACESTATE.fullmatch(tracestate):
+        tracestate = None
+    correlation_id = header_of(headers, CORRELATION_ID)
+    if correlation_id is not None:
+        check_token(correlation_id, "X-Correlation-Id")
+    return Context(traceparent, tracestate, correlation_id)

@@ -4,11 +4,12 @@ A payload is any JSON value and is kept as its exact bytes, never decoded and wr
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from mqops.api.edge import decode
 from mqops.errors import InvalidRequest
@@ -21,20 +22,23 @@ MAX_TIMEOUT_MS = 60_000
 MAX_HEADERS = 64
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 """What a webhook can carry: RFC 9110, section 5.6.2."""
+_TOKEN = re.compile(r"[\x20-\x7e]{1,255}")
 _LAST_TIMESTAMP_MS = 253_402_300_799_999
 """The end of the year 9999: what RFC 3339 can write."""
 
 Timestamp = int | Annotated[datetime, Meta(tz=True)]
 
 
-class MessageBody(Struct, forbid_unknown_fields=True, gc=False):
+class MessageBody(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     """One message of a request."""
 
-    payload: Raw
+    payload: Raw | UnsetType = UNSET
     key: str | None = None
     headers: dict[str, str] | None = None
     partition: int | None = None
     timestamp: Timestamp | None = None
+    idempotency_key: str | None = field(default=None, name="idempotencyKey")
+    correlation_id: str | None = field(default=None, name="correlationId")
 
     @property
     def timestamp_ms(self) -> int | None:
@@ -42,6 +46,16 @@ class MessageBody(Struct, forbid_unknown_fields=True, gc=False):
         if isinstance(self.timestamp, datetime):
             return round(self.timestamp.timestamp() * 1000)
         return self.timestamp
+
+    @property
+    def data(self) -> bytes:
+        """The payload's bytes. Only of a message that was checked: it has one."""
+        return bytes(self.payload) if not isinstance(self.payload, UnsetType) else b""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything of a message is given."""
+        return any(getattr(self, name) not in (None, UNSET) for name in MessageBody.__struct_fields__)
 
 
 class OptionsBody(Struct, forbid_unknown_fields=True):
@@ -52,19 +66,14 @@ class OptionsBody(Struct, forbid_unknown_fields=True):
     timeout: int | None = None
 
 
-class TopicBody(Struct, forbid_unknown_fields=True):
+class TopicBody(MessageBody, forbid_unknown_fields=True, kw_only=True):
     """A request to a topic or queue that the path names: messages, or one message inline."""
 
-    payload: Raw | UnsetType = UNSET
-    key: str | None = None
-    headers: dict[str, str] | None = None
-    partition: int | None = None
-    timestamp: Timestamp | None = None
     messages: list[MessageBody] | UnsetType = UNSET
     options: OptionsBody | None = None
 
 
-class NamingBody(TopicBody, forbid_unknown_fields=True):
+class NamingBody(TopicBody, forbid_unknown_fields=True, kw_only=True):
     """A request that names its topic or queue itself."""
 
     topic: str | UnsetType = UNSET
@@ -155,15 +164,15 @@ def _counted(messages: list[MessageBody], most: int, field: str) -> list[Message
     return messages
 
 
-def messages_of(body: TopicBody) -> list[MessageBody]:
+def messages_of(body: TopicBody) -> Sequence[MessageBody]:
     """The messages of a request, each checked by itself. Raises ``InvalidRequest``."""
     if isinstance(body.messages, UnsetType):
-        if isinstance(body.payload, UnsetType):
+        if body.payload is UNSET:
             raise InvalidRequest('a message needs a payload: send {"payload": …} or {"messages": [{"payload": …}]}')
-        messages = [MessageBody(body.payload, body.key, body.headers, body.partition, body.timestamp)]
+        messages: list[MessageBody] = [body]
     else:
         messages = _counted(body.messages, MAX_MESSAGES, "messages")
-        if body.payload is not UNSET or (body.key, body.headers, body.partition, body.timestamp) != (None,) * 4:
+        if body.is_there:
             raise InvalidRequest("a request has either messages or one message inline, not both")
     _check_all(messages, "")
     return messages
@@ -187,18 +196,36 @@ def timeout_ms_of(options: OptionsBody | None) -> int | None:
 
 def _check_all(messages: list[MessageBody], where: str) -> None:
     for index, message in enumerate(messages):
-        if message.key is not None or message.timestamp is not None or message.headers:
+        if message.payload is UNSET:
+            raise InvalidRequest(f"{where}messages[{index}] needs a payload")
+        if (
+            message.key is not None
+            or message.headers
+            or message.timestamp is not None
+            or message.idempotency_key is not None
+            or message.correlation_id is not None
+        ):
             _check(message, f"{where}messages[{index}]")
 
 
 def _check(message: MessageBody, where: str) -> None:
     if message.key is not None and not 1 <= len(message.key.encode()) <= MAX_KEY_BYTES:
         raise InvalidRequest(f"{where}.key has 1 to {MAX_KEY_BYTES} bytes")
+    for name, text in (("idempotencyKey", message.idempotency_key), ("correlationId", message.correlation_id)):
+        if text is not None:
+            check_token(text, f"{where}.{name}")
     if message.headers:
         _check_headers(message.headers, where)
     timestamp_ms = message.timestamp_ms
     if timestamp_ms is not None and not 0 <= timestamp_ms <= _LAST_TIMESTAMP_MS:
         raise InvalidRequest(f"{where}.timestamp is in milliseconds since 1970, or RFC 3339 text")
+
+
+def check_token(text: str, field: str) -> str:
+    """``text``, when it can be an idempotency key or a correlation id. Raises ``InvalidRequest``."""
+    if not _TOKEN.fullmatch(text):
+        raise InvalidRequest(f"{field} has 1 to 255 printable ASCII characters")
+    return text
 
 
 def _check_headers(headers: dict[str, str], where: str) -> None:

@@ -6,7 +6,7 @@ An outcome says exactly what happened to its message; what an answer makes of th
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,18 @@ MAX_ENVELOPE_BYTES = 32_768
 """Of headers and what little stands beside them."""
 
 
+class Context(NamedTuple):
+    """What a request is part of; handed on with its messages."""
+
+    traceparent: str | None = None
+    tracestate: str | None = None
+    correlation_id: str | None = None
+    """Of the messages that name none."""
+
+
+NO_CONTEXT = Context()
+
+
 class Publication(msgspec.Struct, frozen=True, gc=False):
     """What a request wants published, and where."""
 
@@ -36,7 +48,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     name: str
     messages: Sequence[MessageBody]
     idempotency_key: str = ""
-    traceparent: str | None = None
+    context: Context = NO_CONTEXT
     timeout_ms: int | None = None
     first: int = 0
     """Number of the first message in its request: with an idempotency key it tells each from the others."""
@@ -117,19 +129,18 @@ class Publisher:
         self, caller: Caller, topic: TopicEntry, publication: Publication, indexes: Sequence[int]
     ) -> list[NewMessage]:
         limit = topic.spec.max_message_size
-        partitions = topic.spec.partitions
-        idempotency_key = publication.idempotency_key
+        window_ms = topic.spec.idempotency_window
         prepared = []
         for index in indexes:
             message = publication.messages[index]
-            payload = bytes(message.payload)
+            payload = message.data
             if limit is not None and len(payload) > limit:
                 raise PayloadTooLarge(
                     f"messages[{index}].payload has {len(payload)} bytes, the topic takes {limit}", limitBytes=limit
                 )
-            token = f"{caller.producer}:{idempotency_key}:{publication.first + index}" if idempotency_key else ""
-            partition = self._partitioner.choose(partitions, message.partition, message.key, token)
-            envelope = self._envelope(caller.producer, message, publication)
+            token = _token(caller.producer, message, publication, index)
+            partition = self._partition(topic.spec.partitions, message, token, index)
+            envelope = self._envelope(caller.producer, message, publication.context)
             if len(envelope) > MAX_ENVELOPE_BYTES:
                 raise InvalidRequest(f"messages[{index}].headers have more than {MAX_ENVELOPE_BYTES} bytes together")
             prepared.append(
@@ -143,15 +154,37 @@ class Publisher:
                     envelope=envelope,
                     payload=payload,
                     dedup=token,
+                    window_ms=window_ms,
                     digest=_digest(caller.producer, message) if token else b"",
                 )
             )
         return prepared
 
-    def _envelope(self, producer: str, message: MessageBody, publication: Publication) -> bytes:
-        traceparent = publication.traceparent
-        if message.headers or message.timestamp is not None or traceparent is not None:
-            return encode_envelope(Envelope(message.headers or {}, JSON, producer, message.timestamp_ms, traceparent))
+    def _partition(self, partitions: int, message: MessageBody, token: str, index: int) -> int:
+        try:
+            return self._partitioner.choose(partitions, message.partition, message.key, token)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"messages[{index}].{error.message}") from error
+
+    def _envelope(self, producer: str, message: MessageBody, context: Context) -> bytes:
+        if (
+            message.headers
+            or message.timestamp is not None
+            or message.correlation_id is not None
+            or context is not NO_CONTEXT
+        ):
+            traceparent, tracestate, correlation_id = context
+            return encode_envelope(
+                Envelope(
+                    message.headers or {},
+                    JSON,
+                    producer,
+                    message.timestamp_ms,
+                    traceparent,
+                    tracestate,
+                    message.correlation_id or correlation_id,
+                )
+            )
         plain = self._plain_envelopes.get(producer)
         if plain is None:
             if len(self._plain_envelopes) >= 10_000:
@@ -169,10 +202,19 @@ async def _within(timeout_ms: int, sent: "asyncio.Future[list[Outcome]]", messag
         return [Unknown(message.id, late, Doubt.LATE) for message in messages]
 
 
+def _token(producer: str, message: MessageBody, publication: Publication, index: int) -> str:
+    """A message's own idempotency key, or its place under that of the request; empty for none. A line's end is in no
+    key, so the two cannot be taken for each other."""
+    if message.idempotency_key is not None:
+        return f"{producer}\n{message.idempotency_key}"
+    key = publication.idempotency_key
+    return f"{producer}:{key}:{publication.first + index}" if key else ""
+
+
 def _digest(producer: str, message: MessageBody) -> bytes:
-    """The same for a repeated message, whatever the trace context of the try."""
+    """The same for a repeated message, whatever the try is part of."""
     envelope = Envelope(message.headers or {}, JSON, producer, message.timestamp_ms)
-    return content_digest(message.key or "", envelope, bytes(message.payload))
+    return content_digest(message.key or "", envelope, message.data)
 
 
 def _outdated(outcomes: list[Outcome]) -> list[int]:

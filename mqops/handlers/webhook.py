@@ -9,7 +9,8 @@
     mqops-attempt        1 for the first
     mqops-key            the message's key, when a header can carry it
     mqops-header-<name>  each header of the message that HTTP can carry; others are left out
-    traceparent          the publisher's trace context, when it sent one
+    mqops-correlation-id the publisher's, when it gave one
+    traceparent          the publisher's trace context, when it sent one; tracestate with it
 
 Ours win over the manifest's. HTTP carries names that are tokens and values of printable ASCII (RFC 9110, section 5).
 """
@@ -47,8 +48,12 @@ def webhook_headers(
     headers["mqops-attempt"] = str(delivery.attempt)
     if _VALUE.fullmatch(delivery.key):
         headers["mqops-key"] = delivery.key
-    if envelope.traceparent is not None and _VALUE.fullmatch(envelope.traceparent):
-        headers["traceparent"] = envelope.traceparent
+    context = {
+        "mqops-correlation-id": envelope.correlation_id,
+        "traceparent": envelope.traceparent,
+        "tracestate": envelope.tracestate,
+    }
+    headers.update({name: value for name, value in context.items() if value is not None and _VALUE.fullmatch(value)})
     headers["webhook-id"] = message_id
     headers["webhook-timestamp"] = str(timestamp)
     if key is not None:

@@ -14,6 +14,7 @@ DEADLETTER_RETENTION_MS = 30 * 86_400_000
 
 Retention = Annotated[Duration, duration_within("1s", "3650d")]
 AckDeadline = Annotated[Duration, duration_within("100ms", "1d")]
+IdempotencyWindow = Annotated[Duration, duration_within("1s", "7d")]
 MessageSize = Annotated[Size, size_within("1B", "512MiB")]
 
 _GROWS = Mutability(
@@ -47,6 +48,10 @@ class StoredSpec(Strict):
     Without it, MAX_QUEUE_LENGTH."""
     max_message_size: Annotated[MessageSize | None, LIVE] = None
     """Largest payload. Without it, MAX_MESSAGE_SIZE."""
+    idempotency_window: Annotated[IdempotencyWindow, Mutability(Way.LIVE, note="keys that are known keep theirs")] = (
+        600_000
+    )
+    """For how long an idempotency key is known: what is published under it again is not stored again."""
     producers: Annotated[tuple[Name, ...], LIVE] = ()
     """Principals that may publish; empty means any of the tenant."""
     consumers: Annotated[tuple[Name, ...], LIVE] = ()

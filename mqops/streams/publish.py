@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 CALL_MESSAGES = 500
 CALL_BYTES = 1_048_576
 IN_FLIGHT_BYTES = 32 * 1_048_576
-DEDUP_WINDOW_MS = 600_000
 CALLS_UNDER_WAY = 3
 """Calls a bucket has on their way at most: one runs in the server while others travel, there or back."""
 
@@ -113,7 +112,7 @@ class Publisher:
                 self._send(bucket, queue, _take(queue.waiting))
 
     def _send(self, bucket: int, queue: _Queue, batch: list[_Waiting]) -> None:
-        arguments = (self._keys.epoch(bucket), self._bell, DEDUP_WINDOW_MS, *_runs(batch))
+        arguments = (self._keys.epoch(bucket), self._bell, *_runs(batch))
         try:
             reply = self._connection.send("EVALSHA", PUBLISH.sha, 1, *arguments)
         except NotSent as error:
@@ -205,7 +204,7 @@ def _runs(batch: list[_Waiting]) -> list[Argument]:
         for message in messages:
             arguments += (message.id, message.key, message.envelope, message.payload, message.dedup)
             if message.dedup:
-                arguments.append(message.digest)
+                arguments += (message.digest, message.window_ms)
     return arguments
 
 

@@ -302,7 +302,7 @@ def test_limits_are_those_of_the_code() -> None:
 
 def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
     options = {f"options.{name}" for name in publish_body.OptionsBody.__struct_encode_fields__}
-    headers = {"Idempotency-Key", "traceparent"}
+    headers = {"Idempotency-Key", "X-Correlation-Id", "traceparent", "tracestate"}
     fields = {*publish_body.NamingBody.__struct_encode_fields__, *publish_body.BatchBody.__struct_encode_fields__}
     assert named("Publish") == {*fields, *options, *headers} - {
         "messages",
@@ -328,7 +328,7 @@ def test_parameters_of_a_list_are_in_their_table_with_their_defaults() -> None:
 
 
 def test_every_header_of_a_webhook_is_in_the_table() -> None:
-    envelope = Envelope({"region": "eu"}, traceparent="00-0-0-01")
+    envelope = Envelope({"region": "eu"}, traceparent="00-0-0-01", tracestate="a=b", correlation_id="c")
     delivery = Delivery(Position(1, 1), 0, token=1, attempt=1, id=bytes(16), key="k", envelope=envelope, payload=b"1")
     sent = webhook_headers(Invocation("acme", "acme/orders", "billing", delivery), {}, 1, b"key")
     names = {name.replace("region", "<name>") for name in sent}

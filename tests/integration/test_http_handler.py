@@ -75,6 +75,8 @@ def test_the_payload_arrives_byte_for_byte_with_what_is_known_of_it() -> None:
             headers={"region": "eu", "not a token": "x", "umlaut": "ü", "line": "a\r\nInjected: b", "webhook-id": "no"},
             content_type="application/vnd.order+json",
             traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            tracestate="vendor=1",
+            correlation_id="order 7",
         )
         async with sink() as receiver, sender() as ours:
             hook = handler(
@@ -90,12 +92,13 @@ def test_the_payload_arrives_byte_for_byte_with_what_is_known_of_it() -> None:
         assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5
         assert headers["x-app"] == "mqops"
         assert headers["authorization"] == "Bearer t"
-        assert headers["traceparent"] == envelope.traceparent
+        assert (headers["traceparent"], headers["tracestate"]) == (envelope.traceparent, "vendor=1")
         assert {name: value for name, value in headers.items() if name.startswith("mqops-")} == {
             "mqops-topic": "acme/orders",
             "mqops-subscription": "billing",
             "mqops-attempt": "2",
             "mqops-key": "customer-7",
+            "mqops-correlation-id": "order 7",
             "mqops-header-region": "eu",
             "mqops-header-webhook-id": "no",
         }
@@ -111,7 +114,10 @@ def test_without_a_secret_nothing_is_signed_and_a_key_no_header_can_carry_is_lef
             await ours.send(handler(receiver.url()), invocation(b"\x00\xff", key="schlüssel"), 2_000)
             headers, body = receiver.requests[0]
         assert body == b"\x00\xff"
-        assert not {"webhook-signature", "mqops-key", "traceparent", "cookie"} & headers.keys()
+        assert (
+            not {"webhook-signature", "mqops-key", "mqops-correlation-id", "traceparent", "tracestate", "cookie"}
+            & headers.keys()
+        )
 
     asyncio.run(main())
 

@@ -123,7 +123,7 @@ class StreamsMachine(RuleBasedStateMachine):
 
     def message(self, partition: int, token: str, payload: bytes) -> list[Any]:
         return [new_message_id(partition), "key", b"\x90", payload, token,
-                *([payload.ljust(16, b".")] if token else [])]  # fmt: skip
+                *([payload.ljust(16, b"."), LONG_MS] if token else [])]  # fmt: skip
 
     @rule(
         batch=st.lists(
@@ -137,7 +137,7 @@ class StreamsMachine(RuleBasedStateMachine):
         for partition, run in groupby(zip(batch, messages, strict=True), key=lambda pair: pair[0][0]):
             parts = [message for _, message in run]
             arguments += [self.topic, generation, partition, len(parts), *chain.from_iterable(parts)]
-        reply = self.step("publish", "bell", LONG_MS, *arguments)
+        reply = self.step("publish", "bell", *arguments)
         assert len(reply) == len(batch)
         for (partition, token, _), message, line in zip(batch, messages, reply, strict=True):
             self.check_publish(partition, generation, token, message, line)
@@ -285,7 +285,7 @@ class StreamsMachine(RuleBasedStateMachine):
     def delete_stream_and_repair(self, partition: int) -> None:
         self.redis.delete(self.keys.stream(BUCKET, self.topic, partition))
         message = self.message(partition, "", b"x")
-        line = self.step("publish", "bell", LONG_MS, self.topic, 1, partition, 1, *message)[0]
+        line = self.step("publish", "bell", self.topic, 1, partition, 1, *message)[0]
         assert line.startswith((b"!DAMAGED", b"!BACKLOG")), line
         self.prepare_topic()
         for reader in self.readers.values():
@@ -353,7 +353,7 @@ class StreamsMachine(RuleBasedStateMachine):
         self.redis.config_set("maxmemory", 1)
         try:
             with pytest.raises(redis.exceptions.OutOfMemoryError):
-                self.step("publish", "bell", LONG_MS, *self.message(partition, "", b"x"))
+                self.step("publish", "bell", *self.message(partition, "", b"x"))
             self.settle_first(reader, partition)
             self.sweep()
         finally:

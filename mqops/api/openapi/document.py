@@ -38,7 +38,9 @@ PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "If-Match": ("header", "ETags: the change is made in one of these states only.", TEXT),
     "If-None-Match": ("header", "ETags: 304 while the resource is in one of these states.", TEXT),
     "Idempotency-Key": ("header", "Publishing again with it stores nothing twice.", {**TEXT, "maxLength": 255}),
+    "X-Correlation-Id": ("header", "Handed on with messages that name none.", {**TEXT, "maxLength": 255}),
     "traceparent": ("header", "W3C trace context.", TEXT),
+    "tracestate": ("header", "W3C trace context.", TEXT),
     "X-Mqops-Tenant": ("header", "The tenant to act in, for principals of the tenant system.", TEXT),
 }
 

@@ -1,16 +1,16 @@
 #!lua
 -- Stores messages of one bucket, each with an outcome of its own.
 -- KEYS: 1 the bucket's epoch key.
--- ARGV: 1 bell channel · 2 how long an idempotency token holds (ms) · then for each run of messages to one partition:
---   topic uid, generation known to the publisher, partition, number of messages · and for each of these: id, key,
---   envelope, payload, idempotency token (empty: none), and after a token a digest of the content.
+-- ARGV: 1 bell channel · then for each run of messages to one partition: topic uid, generation known to the publisher,
+--   partition, number of messages · and for each of these: id, key, envelope, payload, idempotency token (empty: none),
+--   and after a token a digest of the content, and how long the token holds (ms).
 -- Returns an element per message: its entry id "<ms>-<offset>"; or "=<id> <partition> <entry id>" for a repeated
 --   idempotency token; or "!<REASON> <detail>" when it is not stored. {"!FLUSHED"} alone: this server lost its data.
 -- include: bucket
 -- include: append
 
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'!FLUSHED'} end
-local bell, window = ARGV[1], ARGV[2]
+local bell = ARGV[1]
 
 -- The least that any subscription of the topic's own tenant has finished, and which one that is.
 local function lowest(topic)
@@ -66,12 +66,12 @@ local function store(partition, at)
   if not entry then return '!DAMAGED ' .. problem end
   if token ~= '' then
     redis.call('SET', topic.base .. ':dedup:' .. token, ARGV[at + 5] .. id .. partition.number .. ' ' .. entry,
-      'PX', window)
+      'PX', ARGV[at + 6])
   end
   return entry
 end
 
-local outcomes, count, at, past = {}, 0, 3, #ARGV + 1
+local outcomes, count, at, past = {}, 0, 2, #ARGV + 1
 while at < past do
   local number, last = ARGV[at + 2], count + ARGV[at + 3]
   local topic = open_topic(prefix .. ARGV[at], number)
@@ -81,7 +81,7 @@ while at < past do
   while count < last do
     count = count + 1
     outcomes[count] = refused or store(partition, at)
-    at = at + (ARGV[at + 4] == '' and 5 or 6)
+    at = at + (ARGV[at + 4] == '' and 5 or 7)
   end
 end
 write_back(bell)
