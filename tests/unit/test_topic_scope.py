@@ -1,7 +1,5 @@
 """Which topics a credential is good for."""
 
-import time
-
 import pytest
 from pydantic import ValidationError
 
@@ -38,13 +36,6 @@ def test_one_pattern_of_several_is_enough() -> None:
     assert not scope.covers("acme", "news")
 
 
-def test_a_pattern_of_stars_takes_no_longer_than_another() -> None:
-    scope = TopicScope("acme", ("*" * 199 + "b",))
-    started = time.perf_counter()
-    assert not scope.covers("acme", "a" * 200)
-    assert time.perf_counter() - started < 0.5
-
-
 @pytest.mark.parametrize("pattern", ["", "Orders", "a b", "a/b/c", "/a", "a/", "?", "-a", "x" * 201])
 def test_what_no_name_could_match_is_refused(pattern: str) -> None:
     with pytest.raises(ValidationError):
@@ -57,3 +48,10 @@ def test_roles_about_what_is_declared_cannot_be_limited(role: str) -> None:
     CredentialSpec.model_validate(spec)
     with pytest.raises(ValidationError, match=f"and {role} is about what is declared"):
         CredentialSpec.model_validate({**spec, "topics": ["orders"]})
+
+
+def test_no_pattern_takes_long() -> None:
+    """A regular expression would try more ways than there are atoms."""
+    scope = TopicScope("acme", ("*a" * 90 + "*b", "*" * 199 + "b"))
+    assert not scope.covers("acme", "a" * 200)
+    assert scope.covers("acme", "a" * 199 + "b")
