@@ -23,7 +23,7 @@ from mqops.api.publish import Publish, PublishRoute
 from mqops.api.publisher import Publisher
 from mqops.api.pull import Pull
 from mqops.api.puller import Puller
-from mqops.api.settle import Ack, Nack
+from mqops.api.settle import ExtendBody, NackBody, Settle, SettleBody, Settling
 from mqops.api.waiting import WaitingRoom
 from mqops.catalog import CatalogFeed, Statuses
 from mqops.model import KINDS
@@ -66,15 +66,10 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     directory = Directory(lambda: feed.current)
     publisher = Publisher(streams, feed, directory)
     publish = Publish(access, publisher, feed)
-    puller = Puller(streams)
-    room = WaitingRoom(streams)
-    feed.on_change(room.follow)
-    batch_size = min(DEFAULT_PULL, settings.message_batch_size)
     health = HealthReport(parts.monitor, access)
 
     app = App(middleware=[lifespan] if lifespan is not None else None, request_type=Request)
     app.direct_publish = publish
-    app.waiting_room = room
     app.req_options.strip_url_path_trailing_slash = True
     answer_errors(app)
 
@@ -83,14 +78,7 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     app.add_route("/api/v1/mq/topics/{name}/publish", PublishRoute(publish, "Topic"))
     app.add_route("/api/v1/mq/queues/{name}/publish", PublishRoute(publish, "Queue"))
 
-    app.add_route(
-        "/api/v1/mq/subscriptions/{name}/pull", Pull(access, directory.subscription, puller, room, batch_size)
-    )
-    app.add_route("/api/v1/mq/subscriptions/{name}/ack", Ack(access, directory.subscription, streams))
-    app.add_route("/api/v1/mq/subscriptions/{name}/nack", Nack(access, directory.subscription, streams))
-    app.add_route("/api/v1/mq/queues/{name}/pull", Pull(access, directory.queue, puller, room, batch_size))
-    app.add_route("/api/v1/mq/queues/{name}/ack", Ack(access, directory.queue, streams))
-    app.add_route("/api/v1/mq/queues/{name}/nack", Nack(access, directory.queue, streams))
+    _add_consuming(app, access, directory, parts, min(DEFAULT_PULL, settings.message_batch_size))
 
     app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
 
@@ -102,6 +90,17 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     app.add_route("/openapi.json", OpenApi())
     app.add_route("/readyz", Ready(parts.monitor))
     return app
+
+
+def _add_consuming(app: App, access: Access, directory: Directory, parts: Parts, batch_size: int) -> None:
+    puller, settling = Puller(parts.streams), Settling(parts.streams)
+    app.waiting_room = room = WaitingRoom(parts.streams)
+    parts.feed.on_change(room.follow)
+    for plural, find in (("subscriptions", directory.subscription), ("queues", directory.queue)):
+        member = f"/api/v1/mq/{plural}/{{name}}"
+        app.add_route(f"{member}/pull", Pull(access, find, puller, room, batch_size))
+        for verb, body in (("ack", SettleBody), ("nack", NackBody), ("extend", ExtendBody)):
+            app.add_route(f"{member}/{verb}", Settle(access, find, settling, body))
 
 
 def _add_management(app: App, access: Access, parts: Parts) -> None:

@@ -20,7 +20,7 @@ from mqops.streams.fetch import Fetched, Fetcher, StoredMessage
 from mqops.streams.lane import Claim, Lane
 from mqops.streams.outcome import Outcome
 from mqops.streams.publish import Publisher
-from mqops.streams.scripts import ACK, BEAT, DEAD_LETTER, ELECT, FETCH, PUBLISH, REAP, RETRY, SWEEP, TRIM
+from mqops.streams.scripts import ACK, BEAT, DEAD_LETTER, ELECT, EXTEND, FETCH, PUBLISH, REAP, RETRY, SWEEP, TRIM
 from mqops.streams.settle import Settler
 
 
@@ -42,7 +42,7 @@ class Streams:
         self.bell_channel = keys.bell(installation)
         self._publishing = Connection(address, f"{name}:publish", (PUBLISH,))
         self._fetching = Connection(address, f"{name}:fetch", (FETCH,))
-        self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, DEAD_LETTER))
+        self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, EXTEND, DEAD_LETTER))
         self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
         self._listening = Connection(address, f"{name}:bell")
         self._publisher = Publisher(self._publishing, keys, installation)
@@ -96,6 +96,10 @@ class Streams:
     ) -> list[bool]:
         """See ``Settler.retry``."""
         return await self._settler.retry(lane, claims, delays_ms, counts=counts)
+
+    async def extend(self, lane: Lane, claims: Sequence[Claim], lease_ms: int) -> list[bool]:
+        """See ``Settler.extend``."""
+        return await self._settler.extend(lane, claims, lease_ms)
 
     async def dead_letter(self, lane: Lane, claims: Sequence[Claim], reason: str, detail: str) -> list[bool]:
         """See ``Settler.dead_letter``."""

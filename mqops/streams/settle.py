@@ -12,8 +12,9 @@ from mqops.errors import BrokerNotAvailable
 from mqops.keys import Keyspace
 from mqops.message import new_message_id
 from mqops.streams.connection import Argument, Connection, ConnectionLost, NotSent, ReplyError
+from mqops.streams.fetch import PULL_CONSUMER
 from mqops.streams.lane import Claim, Lane
-from mqops.streams.scripts import ACK, DEAD_LETTER, PURGE, RETRY
+from mqops.streams.scripts import ACK, DEAD_LETTER, EXTEND, PURGE, RETRY
 
 CALL_ENTRIES = 100
 DEAD_LETTER_DETAIL_CHARACTERS = 4096
@@ -58,6 +59,15 @@ class Settler:
         for claim, delay_ms in zip(claims, delays_ms, strict=True):
             arguments += (str(claim.position), claim.token, delay_ms, 1 if counts else 0)
         reply = await self._call(self._connection.run(RETRY, self._keys.epoch(lane.bucket), *arguments))
+        return [result == 1 for result in reply]
+
+    async def extend(self, lane: Lane, claims: Sequence[Claim], lease_ms: int) -> list[bool]:
+        """Lease these for ``lease_ms`` from now on. Only what was pulled: the lease of a push worker's is its own.
+        False: lost. Raises ``BrokerNotAvailable``."""
+        arguments: list[Argument] = [lane.subscription, lane.partition, PULL_CONSUMER, lease_ms]
+        for claim in claims:
+            arguments += (str(claim.position), claim.token)
+        reply = await self._call(self._connection.run(EXTEND, self._keys.epoch(lane.bucket), *arguments))
         return [result == 1 for result in reply]
 
     async def dead_letter(self, lane: Lane, claims: Sequence[Claim], reason: str, detail: str) -> list[bool]:

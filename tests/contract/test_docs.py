@@ -22,7 +22,7 @@ from trees import validated
 from typer.testing import CliRunner
 from variables import variables_read
 
-from mqops.api import edge, message_json, peek, publish_body, publisher, puller, settle
+from mqops.api import edge, message_json, peek, publish_body, publisher, pull, puller, settle
 from mqops.api.errors import status_of
 from mqops.api.management import page, plans
 from mqops.api.openapi.document import description
@@ -292,7 +292,10 @@ def test_limits_are_those_of_the_code() -> None:
         f"| headers of a message, with little else | {publisher.MAX_ENVELOPE_BYTES // 2**10} KiB |",
         f"| key of a message | 1 to {publish_body.MAX_KEY_BYTES} bytes |",
         f"| messages of a pull | 1 to {puller.MAX_MESSAGES}, about {puller.MAX_BYTES // 2**20} MiB |",
-        f"| ackIds of an ack or nack | 1 to {settle.MAX_ACK_IDS} |",
+        f"| ackIds of an ack, nack or extend | 1 to {settle.MAX_ACK_IDS} |",
+        f"| `delayMs` of a nack | 0 to {settle.MAX_DELAY_MS}, a week |",
+        f"| `leaseMs` of an extend | {settle.MIN_LEASE_MS} to {settle.MAX_LEASE_MS}, a day |",
+        f"| `waitMs` of a pull | 0 to {pull.MAX_WAIT_MS} |",
         f"| entries of a list | 1 to {page.MAX_LIMIT} |",
         f"| files of a plan | {plans.MAX_FILES:,}, each {load.MAX_FILE_BYTES // 2**20} MiB at most |",
         f"| messages of a look | 1 to {peek.MAX_MESSAGES}, about",

@@ -131,5 +131,6 @@ _BODIES_OF_ONE: Mapping[str, Any] = {
     "/publish": {"payload": 1},
     "/ack": {"ackIds": ["x"]},
     "/nack": {"ackIds": ["x"]},
+    "/extend": {"ackIds": ["x"]},
     **dict.fromkeys(("/pull", "/messages", "/purge", "/pause", "/resume")),
 }

@@ -82,8 +82,8 @@ class Client:
         messages: list[dict[str, Any]] = answer.body["messages"]
         return messages
 
-    def settle(self, word: str, subscription: str, *ack_ids: str) -> list[str]:
-        answer = self.post(f"/subscriptions/{subscription}/{word}", {"ackIds": list(ack_ids)})
+    def settle(self, word: str, subscription: str, *ack_ids: str, **more: Any) -> list[str]:
+        answer = self.post(f"/subscriptions/{subscription}/{word}", {"ackIds": list(ack_ids), **more})
         assert answer.status == 200, answer
         return [result["status"] for result in answer.body["results"]]
 

@@ -98,8 +98,70 @@ def test_what_is_no_ack_id_of_this_subscription_is_invalid(platform: Platform) -
     "body", [{}, {"ackIds": []}, {"ackIds": ["x"] * 1001}, {"ackIds": [1]}, {"ackIds": ["x"], "more": 1}, []]
 )
 def test_a_wrong_settle_request_is_400(platform: Platform, body: Any) -> None:
-    for verb in ("ack", "nack"):
+    for verb in ("ack", "nack", "extend"):
         assert platform.acme.post(f"/subscriptions/{platform.untouched}/{verb}", body).code == "INVALID_REQUEST"
+
+
+def test_a_nack_may_say_when_it_comes_again(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader(reader={"retry": {**QUICK, "maxAttempts": 3}})
+    publish(platform, topic, 1)
+    [message] = platform.acme.pull(subscription)
+    assert platform.acme.settle("nack", subscription, message["ackId"], delayMs=1_200) == ["nacked"]
+    started = time.monotonic()
+    again = pull_until(platform, subscription)
+    assert 1.0 < time.monotonic() - started < 3
+    assert platform.acme.settle("nack", subscription, again["ackId"], delayMs=0) == ["nacked"]
+    [third] = platform.acme.pull(subscription)
+    assert third["attempt"] == 3
+    assert platform.acme.settle("nack", subscription, third["ackId"], delayMs=60_000) == ["dead_lettered"]
+
+
+@pytest.mark.parametrize("delay", [-1, 604_800_001, "1", 0.5])
+def test_a_wrong_delay_is_400(platform: Platform, delay: Any) -> None:
+    body = {"ackIds": ["x"], "delayMs": delay}
+    assert platform.acme.post(f"/subscriptions/{platform.untouched}/nack", body).code == "INVALID_REQUEST"
+
+
+def test_what_is_extended_stays_its_holders_under_the_same_ack_id(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader(reader={"ackDeadline": "500ms"})
+    publish(platform, topic, 1, 2)
+    kept, left = platform.acme.pull(subscription)
+    body = {"ackIds": [kept["ackId"], "x"], "leaseMs": 20_000}
+    first, second = platform.acme.post(f"/subscriptions/{subscription}/extend", body).body["results"]
+    assert first["status"] == "extended"
+    assert first["leaseUntil"] > kept["leaseUntil"]
+    assert second == {"ackId": "x", "status": "invalid"}
+    assert pull_until(platform, subscription)["id"] == left["id"]
+    time.sleep(0.7)
+    assert platform.acme.settle("ack", subscription, kept["ackId"]) == ["acked"]
+    assert platform.acme.settle("extend", subscription, kept["ackId"]) == ["lost"]
+
+
+def test_an_extension_without_a_length_is_one_more_deadline_and_may_shorten(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader(reader={"ackDeadline": "1m"})
+    publish(platform, topic, 1)
+    [message] = platform.acme.pull(subscription)
+    assert platform.acme.settle("extend", subscription, message["ackId"], leaseMs=100) == ["extended"]
+    again = pull_until(platform, subscription)
+    assert platform.acme.settle("extend", subscription, message["ackId"], again["ackId"]) == ["lost", "extended"]
+    assert platform.acme.pull(subscription) == []
+    assert platform.acme.settle("ack", subscription, again["ackId"]) == ["acked"]
+
+
+def test_what_ran_out_and_was_handed_to_nobody_is_its_holders_again(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader(reader={"ackDeadline": "200ms"})
+    publish(platform, topic, 1)
+    [message] = platform.acme.pull(subscription)
+    time.sleep(1.5)  # the sweep has seen that it ran out
+    assert platform.acme.settle("extend", subscription, message["ackId"], leaseMs=10_000) == ["extended"]
+    assert platform.acme.pull(subscription) == []
+    assert platform.acme.settle("ack", subscription, message["ackId"]) == ["acked"]
+
+
+@pytest.mark.parametrize("lease", [0, 99, 86_400_001, "1"])
+def test_a_wrong_extension_is_400(platform: Platform, lease: Any) -> None:
+    body = {"ackIds": ["x"], "leaseMs": lease}
+    assert platform.acme.post(f"/subscriptions/{platform.untouched}/extend", body).code == "INVALID_REQUEST"
 
 
 # Pulling

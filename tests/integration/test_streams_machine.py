@@ -35,6 +35,7 @@ MAX_BACKLOG = 6
 MAX_ATTEMPTS = 3
 LONG_MS = 3_600_000
 WORKERS = ("w1", "w2")
+SETTLING = ("ack", "retry now", "retry later", "give back", "dead_letter", "extend", "let go")
 LOSSES = 2
 
 partitions = st.integers(0, PARTITIONS - 1)
@@ -205,7 +206,7 @@ class StreamsMachine(RuleBasedStateMachine):
         return entry if entry.state in ("leased", "retrying") and entry.token == token != "0" else None
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), how=st.sampled_from(("ack", "retry now", "retry later", "give back", "dead_letter")))
+    @rule(data=st.data(), how=st.sampled_from(SETTLING))
     def settle(self, data: st.DataObject, how: str) -> None:
         claim = data.draw(st.sampled_from(self.claims), label="claim")
         name, partition, entry_id, token = claim
@@ -217,6 +218,9 @@ class StreamsMachine(RuleBasedStateMachine):
             reply = self.step(
                 "dead_letter", "bell", reader.uid, partition, "rejected", "no", entry_id, token, b"i" * 16
             )
+        elif how in ("extend", "let go"):
+            lease_ms = LONG_MS if how == "extend" else 0
+            reply = self.step("extend", reader.uid, partition, "pull", lease_ms, entry_id, token)
         else:
             delay_ms = LONG_MS if how == "retry later" else 0
             reply = self.step(
@@ -230,6 +234,10 @@ class StreamsMachine(RuleBasedStateMachine):
             entry.state = "done"
         elif how == "dead_letter":
             self.kill(entry)
+        elif how in ("extend", "let go"):
+            if entry.state == "retrying":
+                entry.owner = "pull"
+            entry.state, entry.is_due = "leased", how == "let go"
         else:
             entry.state, entry.token, entry.is_due = "retrying", "0", how != "retry later"
             entry.attempt -= how == "give back"

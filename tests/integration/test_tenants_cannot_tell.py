@@ -165,6 +165,6 @@ def test_an_ack_id_of_another_tenant_is_worth_as_much_as_none(seeds: Seeds) -> N
     own = own_topic(seeds)
     assert client.post("/subscriptions", {"name": own, "spec": {"topic": own}}).status == 201
     ack_id = message["ackId"]
-    for verb in ("ack", "nack"):
+    for verb in ("ack", "nack", "extend"):
         assert client.settle(verb, own, ack_id, absent(ack_id)) == ["invalid", "invalid"]
     assert owner.settle("ack", TOPIC, ack_id) == ["acked"]

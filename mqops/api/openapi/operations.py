@@ -100,7 +100,8 @@ def _messages() -> Iterator[Operation]:
         for verb, summary, answer, body in (
             ("pull", "Take messages", "Pulled", "PullBody"),
             ("ack", "They are done", "Settled", "SettleBody"),
-            ("nack", "They failed", "Settled", "SettleBody"),
+            ("nack", "They failed", "Settled", "NackBody"),
+            ("extend", "They take longer", "Settled", "ExtendBody"),
         ):
             yield Operation(
                 "POST", f"{_ROOT}/{plural}/{{name}}/{verb}", summary, "messages", {200: answer}, body, errors=errors

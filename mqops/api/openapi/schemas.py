@@ -13,7 +13,7 @@ from mqops.api.management.plans import PlansBody
 from mqops.api.message_json import MessageJson
 from mqops.api.publish_body import BatchBody, NamingBody, TopicBody
 from mqops.api.pull import PullBody
-from mqops.api.settle import SettleBody
+from mqops.api.settle import ExtendBody, NackBody, SettleBody
 from mqops.model import KINDS, Kind, TenantlessMetadata
 from mqops.status import Reason
 
@@ -49,7 +49,18 @@ _NOTHING: Schema = {"type": "null"}
 
 def schemas() -> dict[str, Schema]:
     """All of them, by name."""
-    structs = (BatchBody, NamingBody, TopicBody, PullBody, SettleBody, PauseBody, PlansBody, MessageJson)
+    structs = (
+        BatchBody,
+        NamingBody,
+        TopicBody,
+        PullBody,
+        SettleBody,
+        NackBody,
+        ExtendBody,
+        PauseBody,
+        PlansBody,
+        MessageJson,
+    )
     _, bodies = msgspec.json.schema_components(structs, ref_template=REFERENCE + "{name}")
     _require_only_what_is_always_there(bodies["MessageJson"], MessageJson)
     wanted: Any = [(kind.spec, "validation") for kind in KINDS.values()]
@@ -75,7 +86,7 @@ def _require_only_what_is_always_there(schema: Schema, struct: type[msgspec.Stru
 def _of_messages() -> dict[str, Schema]:
     place = _object({"partition": _NUMBER, "offset": _NUMBER})
     result = _object({"status": {"enum": ["stored", "not_stored", "unknown"]}})
-    settled = {"enum": ["acked", "nacked", "dead_lettered", "dropped", "lost", "invalid"]}
+    settled = {"enum": ["acked", "nacked", "dead_lettered", "dropped", "extended", "lost", "invalid"]}
     return {
         "Published": _object(
             {"messageIds": _list(TEXT), "partitions": _list(place), "timestamp": _TIME}, {"results": _list(result)}
@@ -89,7 +100,7 @@ def _of_messages() -> dict[str, Schema]:
             }
         ),
         "Pulled": _object({"messages": _list(reference("MessageJson"))}),
-        "Settled": _object({"results": _list(_object({"ackId": TEXT, "status": settled}))}),
+        "Settled": _object({"results": _list(_object({"ackId": TEXT, "status": settled}, {"leaseUntil": _TIME}))}),
         "Looked": _object({"messages": _list(reference("MessageJson")), "cursor": TEXT}),
     }
 
