@@ -11,6 +11,7 @@ from mqops.api.directory import Directory
 from mqops.api.edge import Request
 from mqops.api.errors import answer_errors
 from mqops.api.health import HealthMonitor, HealthReport, Live, Ready
+from mqops.api.internal import DetailedHealth, InternalPublish, InternalTopics, QueueStatus
 from mqops.api.management.configuration import Changes, Configuration
 from mqops.api.management.inventory import Inventory
 from mqops.api.management.operate import Overruling, Pause, Purge, Resume
@@ -26,7 +27,7 @@ from mqops.api.puller import Puller
 from mqops.api.settle import ExtendBody, NackBody, Settle, SettleBody, Settling
 from mqops.api.waiting import WaitingRoom
 from mqops.catalog import CatalogFeed, Statuses
-from mqops.model import KINDS
+from mqops.model import INTERNAL_PATHS, KINDS
 from mqops.runtime import RuntimeStore
 from mqops.settings import Settings
 from mqops.streams import Streams
@@ -83,6 +84,7 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
 
     _add_management(app, access, parts)
+    _add_internal(app, access, parts, publish)
 
     app.add_route("/health", health)
     app.add_route("/api/v1/mq/health", health)
@@ -101,6 +103,15 @@ def _add_consuming(app: App, access: Access, directory: Directory, parts: Parts,
         app.add_route(f"{member}/pull", Pull(access, find, puller, room, batch_size))
         for verb, body in (("ack", SettleBody), ("nack", NackBody), ("extend", ExtendBody)):
             app.add_route(f"{member}/{verb}", Settle(access, find, settling, body))
+
+
+def _add_internal(app: App, access: Access, parts: Parts, publish: Publish) -> None:
+    topics = InternalTopics(lambda: parts.feed.current)
+    for path in INTERNAL_PATHS:
+        app.add_route(f"/internal/mq/{path}", InternalPublish(path, access, topics, publish))
+    for route, path in (("audit-queue-status", "audit-logs"), ("notification-queue", "notifications")):
+        app.add_route(f"/internal/mq/{route}", QueueStatus(path, access, topics, parts.streams))
+    app.add_route("/internal/mq/health-detailed", DetailedHealth(access, parts.monitor))
 
 
 def _add_management(app: App, access: Access, parts: Parts) -> None:

@@ -143,6 +143,21 @@ class HealthMonitor:
         return Check(DEGRADED if catalog.unusable or waiting else UP, details)
 
 
+def write_health(resp: Response, health: Health, *, is_detailed: bool) -> None:
+    """Answer with ``health``: 503 when nothing can be published or pulled."""
+    checks = {
+        name: {"status": check.status, **(check.details if is_detailed else {})}
+        for name, check in health.checks.items()
+    }
+    body = {
+        "service": "mqops",
+        "status": health.status,
+        "timestamp": format_ms(health.checked_at_ms),
+        "checks": checks,
+    }
+    write_json(resp, body, 503 if health.status == DOWN else 200)
+
+
 class HealthReport:
     """``GET /health``: verdicts for everybody, what is behind them for principals of the tenant ``system``."""
 
@@ -151,19 +166,7 @@ class HealthReport:
         self._access = access
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        health = await self._monitor.current()
-        is_detailed = self._may_see_details(req)
-        checks = {
-            name: {"status": check.status, **(check.details if is_detailed else {})}
-            for name, check in health.checks.items()
-        }
-        body = {
-            "service": "mqops",
-            "status": health.status,
-            "timestamp": format_ms(health.checked_at_ms),
-            "checks": checks,
-        }
-        write_json(resp, body, 503 if health.status == DOWN else 200)
+        write_health(resp, await self._monitor.current(), is_detailed=self._may_see_details(req))
 
     on_head = on_get
 

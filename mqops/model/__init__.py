@@ -8,7 +8,17 @@ from mqops.model.credential import CredentialKey, CredentialSpec, Role
 from mqops.model.handler import HandlerSpec, HttpHandler, SecretReference, environment_prefix
 from mqops.model.kinds import KINDS, SYSTEM_TENANT, Identity, Kind, completed, defaults_of
 from mqops.model.manifest import manifest_model
-from mqops.model.metadata import API_VERSION, PROTECT, Metadata, Name, Strict, TenantlessMetadata
+from mqops.model.metadata import (
+    API_VERSION,
+    INTERNAL_API,
+    INTERNAL_PATHS,
+    PROTECT,
+    Metadata,
+    Name,
+    Strict,
+    TenantlessMetadata,
+    internal_paths,
+)
 from mqops.model.mutability import Mutability, Way, mutability_of
 from mqops.model.scope import TopicScope
 from mqops.model.source import SourceSpec
@@ -19,6 +29,8 @@ from mqops.model.topic import DEADLETTER_RETENTION_MS, QueueSpec, StoredSpec, To
 __all__ = [
     "API_VERSION",
     "DEADLETTER_RETENTION_MS",
+    "INTERNAL_API",
+    "INTERNAL_PATHS",
     "KINDS",
     "PROTECT",
     "SYSTEM_TENANT",
@@ -47,6 +59,7 @@ __all__ = [
     "completed",
     "defaults_of",
     "environment_prefix",
+    "internal_paths",
     "manifest_model",
     "mutability_of",
 ]

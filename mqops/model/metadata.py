@@ -1,5 +1,7 @@
 """What every manifest has: version, kind, metadata; and the strictness they share."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -55,9 +57,13 @@ LabelValue = Annotated[str, StringConstraints(max_length=256)]
 PROTECT = "mqops/protect"
 """The annotation that keeps a resource from being deleted, also when its manifest is gone."""
 
+INTERNAL_API = "mqops/internal-api"
+"""The annotation of a topic or queue of the tenant ``system`` that says which of these paths publish to it."""
+INTERNAL_PATHS = ("audit-logs", "notifications", "user-events", "user-notifications")
+
 
 def _not_reserved(key: str) -> str:
-    if key.startswith("mqops/") and key != PROTECT:
+    if key.startswith("mqops/") and key not in (PROTECT, INTERNAL_API):
         raise InvalidValue(f"{key} means nothing in this version: keys under mqops/ are reserved")
     return key
 
@@ -66,7 +72,7 @@ AnnotationKey = Annotated[
     str,
     StringConstraints(pattern=_KEY_PATTERN),
     AfterValidator(_not_reserved),
-    explained(_KEY_PATTERN.replace("^", "^(?!mqops/(?!protect$))"), _KEY_EXPLANATION),
+    explained(_KEY_PATTERN.replace("^", "^(?!mqops/(?!(protect|internal-api)$))"), _KEY_EXPLANATION),
 ]
 
 
@@ -76,10 +82,36 @@ def _protect_is_a_switch(annotations: dict[str, str]) -> dict[str, str]:
     return annotations
 
 
+def internal_paths(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The paths of the internal API that publish to what has ``annotations``."""
+    text = annotations.get(INTERNAL_API)
+    return () if text is None else tuple(re.split(" *, *", text))
+
+
+def _internal_paths_exist(annotations: dict[str, str]) -> dict[str, str]:
+    paths = internal_paths(annotations)
+    if not set(paths).issubset(INTERNAL_PATHS) or len(set(paths)) < len(paths):
+        raise InvalidValue(f"{INTERNAL_API} is {_INTERNAL_EXPLANATION}")
+    return annotations
+
+
+_INTERNAL_EXPLANATION = f"one or more of {', '.join(INTERNAL_PATHS)}, with commas between them"
+_INTERNAL_PATH = f"({'|'.join(INTERNAL_PATHS)})"
+_INTERNAL_PATTERN = f"^{_INTERNAL_PATH}( *, *{_INTERNAL_PATH})*$"
+
+
 Annotations = Annotated[
     dict[AnnotationKey, str],
     AfterValidator(_protect_is_a_switch),
-    Field(json_schema_extra={"properties": {PROTECT: {"enum": ["true", "false"]}}}),
+    AfterValidator(_internal_paths_exist),
+    Field(
+        json_schema_extra={
+            "properties": {
+                PROTECT: {"enum": ["true", "false"]},
+                INTERNAL_API: explained(_INTERNAL_PATTERN, _INTERNAL_EXPLANATION).json_schema or {},
+            }
+        }
+    ),
 ]
 
 
@@ -111,7 +143,7 @@ class TenantlessMetadata(Strict):
     """Yours, for selecting and finding."""
     annotations: Annotated[Annotations, LIVE] = Field(default_factory=dict)
     """Yours, for notes and other tools. Keys under `mqops/` are reserved; `mqops/protect: "true"` keeps this from being
-    deleted, even when its manifest is gone."""
+    deleted, even when its manifest is gone, and `mqops/internal-api` has the platform's services publish to it."""
 
 
 class RenamableMetadata(TenantlessMetadata):

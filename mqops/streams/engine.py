@@ -19,6 +19,7 @@ from mqops.streams.connection import Address, Argument, Connection, ConnectionLo
 from mqops.streams.fetch import Fetched, Fetcher, StoredMessage
 from mqops.streams.lane import Claim, Lane
 from mqops.streams.outcome import Outcome
+from mqops.streams.progress import ProgressReader
 from mqops.streams.publish import Publisher
 from mqops.streams.scripts import ACK, BEAT, DEAD_LETTER, ELECT, EXTEND, FETCH, PUBLISH, REAP, RETRY, SWEEP, TRIM
 from mqops.streams.settle import Settler
@@ -48,6 +49,7 @@ class Streams:
         self._publisher = Publisher(self._publishing, keys, installation)
         self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
         self._settler = Settler(self._settling, keys, self.bell_channel)
+        self.progress = ProgressReader(self.ask, keys)
         self._bell = Bell(self._listening, self.bell_channel)
 
     @classmethod

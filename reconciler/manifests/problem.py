@@ -30,6 +30,8 @@ class Rule(StrEnum):
     DEAD_LETTER = "dead-letter"
     RENAME = "rename"
     CREDENTIAL = "credential"
+    INTERNAL_API = "internal-api"
+    """What publishes to a topic beside its own path."""
     SECRET = "secret"  # noqa: S105  # a rule's name
 
 

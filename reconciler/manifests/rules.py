@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mqops.model import KINDS, Identity, environment_prefix
+from mqops.model import INTERNAL_API, KINDS, SYSTEM_TENANT, Identity, environment_prefix, internal_paths
 from reconciler.manifests.deadletters import SUFFIX, DeadLetters, dead_letters, topic_of
 from reconciler.manifests.finding import Finding
 from reconciler.manifests.problem import Rule
@@ -249,6 +249,22 @@ def credentials(declarations: Declarations) -> Iterator[Finding]:
             yield Finding(one.document, ("spec", "keys", index, "sha256"), message, Rule.CREDENTIAL)
 
 
+def internal_api(declarations: Declarations) -> Iterator[Finding]:
+    """Paths of the internal API that would publish to what is not a topic of the platform's, or to two at once."""
+    first: dict[str, Declared] = {}
+    for one in declarations.declared:
+        paths = internal_paths(one.metadata.annotations)
+        if paths and (one.identity.kind not in ("Topic", "Queue") or one.identity.tenant != SYSTEM_TENANT):
+            message = f"the internal API publishes to topics and queues of the tenant {SYSTEM_TENANT} alone"
+            yield Finding(one.document, ("metadata", "annotations", INTERNAL_API), message, Rule.INTERNAL_API)
+            continue
+        for path in paths:
+            other = first.setdefault(path, one)
+            if other is not one:
+                message = f"/internal/mq/{path} publishes to {other.identity} at {other.origin} already"
+                yield Finding(one.document, ("metadata", "annotations", INTERNAL_API), message, Rule.INTERNAL_API)
+
+
 def secrets(declarations: Declarations) -> Iterator[Finding]:
     """References to environment variables that are not the tenant's. (Files need no rule: each tenant has a folder.)"""
     prefixes = {tenant: environment_prefix(tenant) for tenant in declarations.names("Tenant", "")}
@@ -276,5 +292,6 @@ RULES: tuple[Callable[[Declarations], Iterable[Finding]], ...] = (
     implied_subscriptions,
     dead_letter_topics,
     credentials,
+    internal_api,
     secrets,
 )

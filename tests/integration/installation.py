@@ -126,6 +126,14 @@ class Installation:
                 (json.dumps(labels), self._next_revision(database), self.uid(kind, tenant, name)),
             )
 
+    def annotate(self, kind: str, tenant: str, name: str, annotations: dict[str, str]) -> None:
+        """The same with annotations."""
+        with self._database() as database:
+            database.execute(
+                "UPDATE mq_resources SET annotations = %s, revision = %s, updated_at = now() WHERE uid = %s",
+                (json.dumps(annotations), self._next_revision(database), self.uid(kind, tenant, name)),
+            )
+
     def delete(self, kind: str, tenant: str, name: str) -> None:
         """Delete the row, and nothing but the row, as the history tells it."""
         uid = self._uids.pop((kind, tenant, name))

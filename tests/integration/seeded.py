@@ -15,13 +15,15 @@ from trees import manifest
 from waiting import eventually
 
 from mqops.api.openapi.operations import Operation, operations
-from mqops.model import KINDS, Role
+from mqops.model import INTERNAL_API, INTERNAL_PATHS, KINDS, Role
 
 OPERATIONS = {operation.key: operation for operation in operations()}
 ROLES: tuple[str, ...] = get_args(Role)
 BY_PLURAL = {kind.plural: kind for kind in KINDS.values()}
 TOPIC = "seeded"
-"""A topic of acme, with a subscription of this name, of a source; the source has this name too."""
+"""A topic of acme, with a subscription of this name, of a source; the source has this name too. And a topic of
+``system``, which the internal API publishes to."""
+INTERNAL = "/internal/mq/"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Seeds:
         installation.put("Source", "", TOPIC, {"path": TOPIC})
         installation.topic("acme", TOPIC)
         installation.subscription("acme", TOPIC, topic=TOPIC)
+        installation.topic("system", TOPIC)
+        installation.annotate("Topic", "system", TOPIC, {INTERNAL_API: ", ".join(INTERNAL_PATHS)})
         for tenant in ("acme", "globex", "system"):
             for role in ROLES:
                 installation.credential(tenant, f"only-{role}", key_of(tenant, role), roles=[role])
@@ -67,12 +71,16 @@ class Seeds:
 
     def home(self, operation: Operation) -> str:
         """The tenant whose principals may do it: what belongs to no tenant is the system's."""
+        if operation.path.startswith(INTERNAL):
+            return "system"
         kind = BY_PLURAL.get(plural_of(operation))
         return "acme" if kind is None or kind.has_tenant else "system"
 
     def request(self, operation: Operation) -> Sent:
         """Raises ``KeyError`` for an operation that nobody has thought of."""
         plural = plural_of(operation)
+        if operation.path.startswith(INTERNAL):
+            return Sent(operation, body=None if operation.method == "GET" else {"payload": 1})
         if plural not in BY_PLURAL:
             return Sent(operation, body=_BODIES[operation.path.removeprefix(API)])
         rest = operation.path.removeprefix(f"{API}/{plural}").removeprefix("/{name}")

@@ -2,7 +2,7 @@
 
 import pytest
 from api_platform import Platform
-from seeded import BY_PLURAL, OPERATIONS, ROLES, Seeds, plural_of
+from seeded import BY_PLURAL, INTERNAL, OPERATIONS, ROLES, Seeds, plural_of
 
 from mqops.api.openapi.operations import Operation
 
@@ -22,7 +22,9 @@ def allowed(operation: Operation) -> set[str]:
     last = operation.path.rpartition("/")[2]
     if operation.is_open:
         return set(ROLES)
-    if last == "publish":
+    if operation.path.startswith(INTERNAL):
+        return {"publisher"} if operation.method == "POST" else READERS
+    if last in ("publish", "batch"):
         return {"publisher"}
     if last in ("pull", "ack", "nack", "messages"):
         return {"consumer"}

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from api_platform import Platform
-from seeded import BY_PLURAL, OPERATIONS, TOPIC, Seeds, Sent, key_of, plural_of
+from seeded import BY_PLURAL, INTERNAL, OPERATIONS, TOPIC, Seeds, Sent, key_of, plural_of
 from served import API, Answer
 from trees import manifest
+from waiting import eventually
+
+from mqops.model import INTERNAL_API, INTERNAL_PATHS
 
 STRANGER = "globex"
 
@@ -45,11 +48,12 @@ BY_BODY = [
     *(f"POST {API}/{path}" for path in ("publish", "publish/batch", "plans", "subscriptions")),
     f"PUT {API}/subscriptions/{{name}}",
 ]
+OF_SYSTEM = [key for key, operation in OPERATIONS.items() if operation.path.startswith(INTERNAL)]
 OPEN = [key for key, operation in OPERATIONS.items() if operation.is_open]
 
 
 def test_every_operation_is_compared() -> None:
-    assert {*NAMING, *LISTS, *MAKING, *BY_BODY, *OPEN} == set(OPERATIONS)
+    assert {*NAMING, *LISTS, *MAKING, *BY_BODY, *OF_SYSTEM, *OPEN} == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("key", NAMING)
@@ -156,6 +160,23 @@ def test_another_tenant_cannot_be_acted_in_nor_told_from_none(seeds: Seeds, key:
     there, nothing = (request.by(client.with_key(key_of(STRANGER), tenant)) for tenant in ("acme", absent("acme")))
     assert (there.status, there.code) == (403, "FORBIDDEN")
     assert told(there, "acme") == told(nothing, "acme")
+
+
+@pytest.mark.parametrize("key", OF_SYSTEM)
+def test_the_internal_api_tells_others_nothing_of_what_is_declared(seeds: Seeds, key: str) -> None:
+    request, installation = seeds.request(OPERATIONS[key]), seeds.platform.installation
+    there = request.by(seeds.client(STRANGER))
+    annotations = {INTERNAL_API: ", ".join(INTERNAL_PATHS)}
+    system = seeds.client("system")
+    try:
+        installation.annotate("Topic", "system", TOPIC, {})
+        if "health" not in key:
+            eventually(lambda: request.by(system).status == 404, "the change", 5)
+        nothing = request.by(seeds.client(STRANGER))
+    finally:
+        installation.annotate("Topic", "system", TOPIC, annotations)
+    assert (there.status, there.code) == (403, "FORBIDDEN")
+    assert told(there, TOPIC) == told(nothing, TOPIC)
 
 
 def test_an_ack_id_of_another_tenant_is_worth_as_much_as_none(seeds: Seeds) -> None:

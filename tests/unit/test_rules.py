@@ -30,6 +30,10 @@ def handler(env: str, tenant: str = "acme") -> str:
     return manifest("Handler", "hook", spec, tenant)
 
 
+def annotated(document: str) -> str:
+    return document.replace("metadata: {", "metadata: {annotations: {mqops/internal-api: user-events}, ")
+
+
 @pytest.mark.parametrize(
     ("documents", "expected"),
     [
@@ -53,6 +57,15 @@ def handler(env: str, tenant: str = "acme") -> str:
         (
             [PUBLIC, subscription("s", "globex/newz")],
             "9:15: spec.topic: there is no topic globex/newz that acme may read; did you mean globex/news?",
+        ),
+        (
+            [annotated(ORDERS)],
+            '3:46: metadata.annotations["mqops/internal-api"]: the internal API publishes to topics and queues of the',
+        ),
+        (
+            [manifest("Tenant", "system"), annotated(manifest("Topic", "one", tenant="system")),
+             annotated(manifest("Queue", "two", tenant="system"))],
+            '13:46: metadata.annotations["mqops/internal-api"]: /internal/mq/user-events publishes to Topic system/one',
         ),
         (
             [PRIVATE, subscription("s", "globex/plans")],

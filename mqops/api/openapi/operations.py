@@ -27,7 +27,7 @@ from mqops.errors import (
     TopicNotFound,
     Unauthenticated,
 )
-from mqops.model import KINDS, Kind
+from mqops.model import INTERNAL_PATHS, KINDS, Kind
 
 Errors = tuple[type[MqopsError], ...]
 
@@ -81,6 +81,7 @@ def operations() -> Iterator[Operation]:
         yield from _of_kind(kind)
     yield from _acting()
     yield _plans()
+    yield from _internal()
     yield from _health()
 
 
@@ -208,6 +209,27 @@ def _plans() -> Operation:
         "PlansBody",
         errors=(*_ALWAYS, *_BODY, InvalidManifests, Refused, BrokerNotAvailable),
     )
+
+
+def _internal() -> Iterator[Operation]:
+    root, tag = "/internal/mq", "internal"
+    published = {200: "Published", 207: "PartlyPublished"}
+    for path in INTERNAL_PATHS:
+        yield Operation(
+            "POST",
+            f"{root}/{path}",
+            f"Publish {path.replace('-', ' ')} to the topic that a manifest names for it",
+            tag,
+            published,
+            "TopicBody",
+            ("Idempotency-Key", "traceparent"),
+            (*_ALWAYS, TopicNotFound, QueueNotFound, *_PUBLISH),
+        )
+    for path, what in (("audit-queue-status", "audit logs"), ("notification-queue", "notifications")):
+        errors = (*_ALWAYS, TopicNotFound, Conflict, BrokerNotAvailable)
+        yield Operation("GET", f"{root}/{path}", f"How far {what} are", tag, {200: "QueueStatus"}, errors=errors)
+    reports = {200: "Health", 503: "Health"}
+    yield Operation("GET", f"{root}/health-detailed", "Health, and what is behind it", tag, reports, errors=_ALWAYS)
 
 
 def _health() -> Iterator[Operation]:

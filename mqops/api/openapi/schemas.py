@@ -149,6 +149,25 @@ def _of_management() -> dict[str, Schema]:
             },
             description="What an operator wants of a subscription, whatever its spec says.",
         ),
+        "QueueStatus": _object(
+            {
+                "topic": TEXT,
+                "state": TEXT,
+                **dict.fromkeys(("partitions", "stored", "unfinished"), _NUMBER),
+                "subscriptions": _list(
+                    _object(
+                        {
+                            "tenant": TEXT,
+                            "name": TEXT,
+                            "handler": _either(TEXT, _NOTHING),
+                            "paused": {"type": "boolean"},
+                            **dict.fromkeys(("unfinished", "inFlight", "retrying", "deadLettered"), _NUMBER),
+                        }
+                    )
+                ),
+            },
+            description="What is stored and not finished, in all and by subscription.",
+        ),
         "Health": _object({"service": TEXT, "timestamp": _TIME, "checks": checks, **verdict["properties"]}),
         "Status": verdict,
         "Description": {"type": "object"},
