@@ -8,7 +8,7 @@ MqopsError                    code, message, details, retry_after_seconds
 ├── Unauthenticated           no credential, or one that is not known
 ├── Forbidden                 known, allowed to see the thing, not to do this with it
 ├── NotFound                  absent, or not to be seen by this tenant: the two look the same
-│   ├── TopicNotFound · QueueNotFound · SubscriptionNotFound
+│   ├── TopicNotFound · QueueNotFound · SubscriptionNotFound · MessageNotFound
 ├── Conflict                  the state of the thing is in the way
 │   ├── Refused               nothing was done, to be safe: a guard, a policy, or what has moved on since it was planned
 │   └── ManagedBySource       a Source declares it: details say where
@@ -74,6 +74,10 @@ class QueueNotFound(NotFound):
 
 class SubscriptionNotFound(NotFound):
     code = "SUBSCRIPTION_NOT_FOUND"
+
+
+class MessageNotFound(NotFound):
+    code = "MESSAGE_NOT_FOUND"
 
 
 class Conflict(MqopsError):

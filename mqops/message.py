@@ -35,6 +35,11 @@ def partition_of_id(message_id: bytes) -> int:
     return (int.from_bytes(message_id, "big") >> 52) & 0x3FF
 
 
+def time_of_id(message_id: bytes) -> int:
+    """When the id was made, by the clock of the process that made it (ms since 1970)."""
+    return int.from_bytes(message_id[:6], "big")
+
+
 def format_id(message_id: bytes) -> str:
     """The text form of a message id."""
     digits = message_id.hex()

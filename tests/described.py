@@ -50,7 +50,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 def _each_pattern() -> Iterator[tuple[re.Pattern[str], str]]:
     for template in description()["paths"]:
-        yield re.compile(re.escape(template).replace(re.escape("{name}"), "[^/]+")), template
+        yield re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))), template
 
 
 @cache

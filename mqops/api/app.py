@@ -18,6 +18,7 @@ from mqops.api.management.operate import Overruling, Pause, Purge, Resume
 from mqops.api.management.plans import Plans
 from mqops.api.management.read import Collection, Member
 from mqops.api.management.write import WritableCollection, WritableMember, Writing
+from mqops.api.message import Message
 from mqops.api.openapi.serve import OpenApi
 from mqops.api.peek import Peek
 from mqops.api.publish import Publish, PublishRoute
@@ -82,6 +83,8 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     _add_consuming(app, access, directory, parts, min(DEFAULT_PULL, settings.message_batch_size))
 
     app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
+    app.add_route("/api/v1/mq/topics/{name}/messages/{id}", Message(access, directory, streams, "Topic"))
+    app.add_route("/api/v1/mq/queues/{name}/messages/{id}", Message(access, directory, streams, "Queue"))
 
     _add_management(app, access, parts)
     _add_internal(app, access, parts, publish)

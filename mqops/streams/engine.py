@@ -21,7 +21,7 @@ from mqops.streams.lane import Claim, Lane
 from mqops.streams.outcome import Outcome
 from mqops.streams.progress import ProgressReader
 from mqops.streams.publish import Publisher
-from mqops.streams.scripts import ACK, BEAT, DEAD_LETTER, ELECT, EXTEND, FETCH, PUBLISH, REAP, RETRY, SWEEP, TRIM
+from mqops.streams.scripts import ACK, BEAT, DEAD_LETTER, ELECT, EXTEND, FETCH, FIND, PUBLISH, REAP, RETRY, SWEEP, TRIM
 from mqops.streams.settle import Settler
 
 
@@ -42,7 +42,7 @@ class Streams:
         self.keys = keys
         self.bell_channel = keys.bell(installation)
         self._publishing = Connection(address, f"{name}:publish", (PUBLISH,))
-        self._fetching = Connection(address, f"{name}:fetch", (FETCH,))
+        self._fetching = Connection(address, f"{name}:fetch", (FETCH, FIND))
         self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, EXTEND, DEAD_LETTER))
         self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
         self._listening = Connection(address, f"{name}:bell")
@@ -80,6 +80,10 @@ class Streams:
     ) -> list[StoredMessage]:
         """See ``Fetcher.peek``."""
         return await self._fetcher.peek(bucket, topic, partition, after, count)
+
+    async def find(self, bucket: int, topic: str, partition: int, message_id: bytes) -> StoredMessage | None:
+        """See ``Fetcher.find``."""
+        return await self._fetcher.find(bucket, topic, partition, message_id)
 
     async def last_position(self, bucket: int, topic: str, partition: int) -> Position:
         """See ``Fetcher.last_position``."""

@@ -1,5 +1,6 @@
 """Handing messages out under leases, and looking at them without taking them."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +9,21 @@ import msgspec
 from mqops.codec.envelope import decode_dead_letter_info, decode_envelope
 from mqops.errors import BrokerNotAvailable
 from mqops.keys import Keyspace
-from mqops.message import DeadLetterInfo, Delivery, Envelope, Position
-from mqops.streams.connection import Connection, ConnectionLost, NotSent, ReplyError
+from mqops.message import DeadLetterInfo, Delivery, Envelope, Position, time_of_id
+from mqops.streams.connection import Argument, Connection, ConnectionLost, NotSent, ReplyError
 from mqops.streams.lane import Lane
-from mqops.streams.scripts import FETCH
+from mqops.streams.scripts import FETCH, FIND
 
 PULL_CONSUMER = "pull"
 """The consumer name of all that is pulled over HTTP; a push worker's is its incarnation."""
 
 FETCH_MESSAGES = 100
 FETCH_BYTES = 1_048_576
+
+FIND_ENTRIES = 500
+"""What a look for a message goes through at a time: about a millisecond of the server's."""
+CLOCKS_APART_MS = 60_000
+"""How far the clock of a publishing process may be from the server's for its messages to be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +82,44 @@ class Fetcher:
         entries = await self._call("XRANGE", stream, start, "+", "COUNT", count)
         return [_stored(partition, entry_id, fields) for entry_id, fields in entries]
 
+    async def find(self, bucket: int, topic: str, partition: int, message_id: bytes) -> StoredMessage | None:
+        """The message with this id, if the partition keeps it. It was stored at about the time that its id tells, or
+        later, so that is where to look first."""
+        near = max(1, time_of_id(message_id) - 1_000)
+        for first, last in ((near, "+"), (max(0, near - CLOCKS_APART_MS), str(near - 1))):
+            start = str(first)
+            while True:
+                reply = await self._find(bucket, topic, partition, message_id, start, last)
+                if len(reply) == 2:
+                    return _stored(partition, *reply)
+                if not reply:
+                    break
+                start = f"({reply[0].decode()}"
+        return None
+
     async def last_position(self, bucket: int, topic: str, partition: int) -> Position:
         """Where the newest message of a partition stands; offset 0 when there was none yet."""
         last = await self._call("HGET", self._keys.meta(bucket, topic), f"last:{partition}")
         return Position.parse(last.decode()) if last else Position(0, 0)
 
+    async def _find(self, bucket: int, topic: str, partition: int, message_id: bytes, *within: str) -> list[Any]:
+        arguments: list[Argument] = [topic, partition, message_id, *within, FIND_ENTRIES, FETCH_BYTES]
+        reply: list[Any] = await _available(self._connection.run(FIND, self._keys.epoch(bucket), *arguments))
+        return reply
+
     async def _ask(self, lane: Lane, consumer: str, count: int, lease_ms: int) -> Any:
-        try:
-            return await self._connection.run(
-                FETCH,
-                self._keys.epoch(lane.bucket),
-                lane.subscription,
-                lane.partition,
-                consumer,
-                count,
-                lease_ms,
-                FETCH_BYTES,
-            )
-        except (NotSent, ConnectionLost, ReplyError) as error:
-            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
+        arguments = (lane.subscription, lane.partition, consumer, count, lease_ms, FETCH_BYTES)
+        return await _available(self._connection.run(FETCH, self._keys.epoch(lane.bucket), *arguments))
 
     async def _call(self, *arguments: str | int) -> Any:
-        try:
-            return await self._connection.call(*arguments)
-        except (NotSent, ConnectionLost, ReplyError) as error:
-            raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
+        return await _available(self._connection.call(*arguments))
+
+
+async def _available(reply: Awaitable[Any]) -> Any:
+    try:
+        return await reply
+    except (NotSent, ConnectionLost, ReplyError) as error:
+        raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
 
 
 def _stored(partition: int, entry_id: bytes, fields: list[bytes]) -> StoredMessage:

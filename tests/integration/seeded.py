@@ -25,6 +25,8 @@ TOPIC = "seeded"
 ``system``, which the internal API publishes to."""
 INTERNAL = "/internal/mq/"
 
+NO_MESSAGE = "01a2077e-6dc8-7ad8-8000-acde30c571f7"
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -34,10 +36,18 @@ class Sent:
     name: str = ""
     """What the path names."""
     body: Any = None
+    message: str = NO_MESSAGE
+    """The id in the path."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Of the path."""
+        known = {"name": self.name, "id": self.message}
+        return {name: value for name, value in known.items() if f"{{{name}}}" in self.operation.path}
 
     @property
     def path(self) -> str:
-        return self.operation.path.replace("{name}", self.name)
+        return self.operation.path.format(**self.parameters)
 
     def by(self, client: Client, query: str = "", headers: Mapping[str, str] | None = None) -> Answer:
         return client.send(self.operation.method, f"{self.path}{query}", self.body, headers)
@@ -84,12 +94,18 @@ class Seeds:
         if plural not in BY_PLURAL:
             return Sent(operation, body=_BODIES[operation.path.removeprefix(API)])
         rest = operation.path.removeprefix(f"{API}/{plural}").removeprefix("/{name}")
+        if rest == "/messages/{id}":
+            return self._about_a_message(operation, self._acted_on(plural))
         if rest:
             return Sent(operation, self._acted_on(plural), _BODIES_OF_ONE[rest])
         if "{name}" not in operation.path:
             return Sent(operation, body=self.new(plural) if operation.method == "POST" else None)
         name = self.made(plural)
         return Sent(operation, name, {"spec": self.new(plural)["spec"]} if operation.method == "PUT" else None)
+
+    def _about_a_message(self, operation: Operation, name: str) -> Sent:
+        answer = self.client("acme").post(f"/{plural_of(operation)}/{name}/publish", {"payload": 1})
+        return Sent(operation, name, message=answer.body["messageIds"][0])
 
     def made(self, plural: str) -> str:
         """The name of something new of acme; of the only source."""

@@ -117,6 +117,6 @@ def test_everything_can_be_done_as_described(described: Described, key: str) -> 
     seeds = described.seeds
     request = seeds.request(OPERATIONS[key])
     body = {} if request.body is None else {"body": request.body, "media_type": "application/json"}
-    case = described.operation(key).Case(path_parameters={"name": request.name}, **body)
+    case = described.operation(key).Case(path_parameters=request.parameters, **body)
     response = described.send(case, key_of(seeds.home(OPERATIONS[key])))
     assert 200 <= response.status_code < 300, response.text

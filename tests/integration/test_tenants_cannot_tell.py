@@ -70,8 +70,10 @@ def test_a_path_that_names_what_another_tenant_has_is_answered_like_one_that_nam
     asked = [*((query, None) for query in ("", *queries)), *(("", state) for state in states)]
     for name in sorted(names):
         for query, state in asked:
-            there = Sent(operation, name, request.body).by(seeds.client(STRANGER), query, state)
-            nothing = Sent(operation, absent(name), request.body).by(seeds.client(STRANGER), query, state)
+            there = Sent(operation, name, request.body, request.message).by(seeds.client(STRANGER), query, state)
+            nothing = Sent(operation, absent(name), request.body, request.message).by(
+                seeds.client(STRANGER), query, state
+            )
             assert there.status >= 400
             assert told(there, name) == told(nothing, name)
         assert owner.get(f"{API}/{plural}/{name}").status == 200

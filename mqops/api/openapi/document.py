@@ -14,6 +14,7 @@ _DRY: Schema = {"type": "string", "enum": ["true", "false"], "default": "false"}
 
 PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "name": ("path", "A name or uid.", TEXT),
+    "id": ("path", "A message's id.", TEXT),
     "after": ("query", "The cursor of an earlier answer, or latest.", TEXT),
     "max": (
         "query",
@@ -74,8 +75,7 @@ def description() -> Schema:
 
 def _operation(operation: Operation) -> Schema:
     names = operation.parameters if operation.is_open else (*operation.parameters, "X-Mqops-Tenant")
-    if "{name}" in operation.path:
-        names = ("name", *names)
+    names = (*(name for name in ("name", "id") if f"{{{name}}}" in operation.path), *names)
     parameters = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     described: Schema = {
         "operationId": _operation_id(operation),
@@ -94,7 +94,14 @@ def _operation(operation: Operation) -> Schema:
 
 
 def _operation_id(operation: Operation) -> str:
-    words = operation.path.removeprefix("/api/v1").replace("{name}", "one").strip("/").replace(".", "/").split("/")
+    words = (
+        operation.path.removeprefix("/api/v1")
+        .replace("{name}", "one")
+        .replace("{id}", "one")
+        .strip("/")
+        .replace(".", "/")
+        .split("/")
+    )
     return "_".join((operation.method.lower(), *words))
 
 

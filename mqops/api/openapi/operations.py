@@ -13,6 +13,7 @@ from mqops.errors import (
     InvalidManifests,
     InvalidRequest,
     ManagedBySource,
+    MessageNotFound,
     MqopsError,
     NotFound,
     OutcomeUnknown,
@@ -77,6 +78,7 @@ class Operation:
 def operations() -> Iterator[Operation]:
     """All there are."""
     yield from _messages()
+    yield from _one_message()
     for kind in KINDS.values():
         yield from _of_kind(kind)
     yield from _acting()
@@ -116,6 +118,18 @@ def _messages() -> Iterator[Operation]:
         parameters=("after", "max"),
         errors=(*_ALWAYS, TopicNotFound, PublishFailed, BrokerNotAvailable),
     )
+
+
+def _one_message() -> Iterator[Operation]:
+    for plural, missing in (("topics", TopicNotFound), ("queues", QueueNotFound)):
+        yield Operation(
+            "GET",
+            f"{_ROOT}/{plural}/{{name}}/messages/{{id}}",
+            "Look at one message without taking it",
+            "messages",
+            {200: "MessageJson"},
+            errors=(*_ALWAYS, missing, MessageNotFound, PublishFailed, BrokerNotAvailable),
+        )
 
 
 def _of_kind(kind: Kind) -> Iterator[Operation]:

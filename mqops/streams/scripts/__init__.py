@@ -4,6 +4,7 @@ from mqops.lua import Script, load_script
 
 PUBLISH: Script = load_script(__name__, "publish")
 FETCH: Script = load_script(__name__, "fetch")
+FIND: Script = load_script(__name__, "find")
 ACK: Script = load_script(__name__, "ack")
 RETRY: Script = load_script(__name__, "retry")
 EXTEND: Script = load_script(__name__, "extend")
