@@ -94,6 +94,11 @@ class Keyspace:
         """String with a lifetime: the process elected to sweep the buckets."""
         return self.prefix + "sweeper"
 
+    @property
+    def fence(self) -> str:
+        """Counter, written so that there is something to wait for until it is on disk."""
+        return self.prefix + "fence"
+
     def bell(self, installation: str) -> str:
         """Channel: "<bucket> <subscription>:<partition> …" rings when messages arrive where readers had run dry.
         Channels know no database number, so the installation is part of the name."""

@@ -95,10 +95,10 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     dedup: str = ""
     """Idempotency token, at most one message a window is stored under it; empty for none."""
-    window_ms: int = DEDUP_WINDOW_MS
-    """With ``dedup``: for how long."""
     digest: bytes = b""
     """With ``dedup``: 16 bytes that are the same for the same content, as ``codec.envelope.content_digest`` gives."""
+    window_ms: int = DEDUP_WINDOW_MS
+    """With ``dedup``: for how long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     streams, feed = parts.streams, parts.feed
     access = Access(lambda: feed.current, settings.development_credential, settings.internal_service_token)
     directory = Directory(lambda: feed.current)
-    publisher = Publisher(streams, feed, directory)
+    publisher = Publisher(streams, feed, directory, parts.monitor.unheard)
     publish = Publish(access, publisher, feed)
     health = HealthReport(parts.monitor, access)
 

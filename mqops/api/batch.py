@@ -11,10 +11,11 @@ from msgspec import UnsetType
 from mqops.access import Access, Caller
 from mqops.api.edge import Headers, Request, Response, caller_of, read_body
 from mqops.api.errors import Answer
+from mqops.api.publication import Publication, Publishing
 from mqops.api.publish import context_of, idempotency_key_of
 from mqops.api.publish_answer import Result, answer_batch, answer_publish
-from mqops.api.publish_body import Part, parts_of, read_batch_body, timeout_ms_of
-from mqops.api.publisher import Publication, Publisher, Publishing
+from mqops.api.publish_body import Options, Part, options_of, parts_of, read_batch_body
+from mqops.api.publisher import Publisher
 from mqops.catalog import CatalogFeed
 from mqops.errors import MqopsError
 
@@ -34,7 +35,7 @@ class PublishBatch:
     async def _answer(self, headers: Headers, data: bytes) -> Answer:
         caller = caller_of(self._access, headers)
         body = read_batch_body(data)
-        publications = _publications(parts_of(body), headers, timeout_ms_of(body.options))
+        publications = _publications(parts_of(body), headers, options_of(body.options))
         if isinstance(body.requests, UnsetType):
             publishing = self._publisher.begin(caller, publications[0])
             return answer_publish(await self._publisher.finish(publishing), self._feed.current)
@@ -59,11 +60,11 @@ class PublishBatch:
         return [begun] * len(publication.messages)
 
 
-def _publications(parts: list[Part], headers: Headers, timeout_ms: int | None) -> list[Publication]:
+def _publications(parts: list[Part], headers: Headers, options: Options) -> list[Publication]:
     """Messages are numbered over all the batch: so each has an idempotency token of its own."""
     idempotency_key, context = idempotency_key_of(headers), context_of(headers)
     publications, first = [], 0
     for kind, name, messages in parts:
-        publications.append(Publication(kind, name, messages, idempotency_key, context, timeout_ms, first))
+        publications.append(Publication(kind, name, messages, idempotency_key, context, options, first))
         first += len(messages)
     return publications

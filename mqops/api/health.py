@@ -15,6 +15,7 @@ from typing import Any
 from mqops.access import Access
 from mqops.api.edge import Request, Response, caller_of, write_json
 from mqops.api.timestamps import format_ms, now_ms
+from mqops.api.unheard import Unheard
 from mqops.catalog import CatalogFeed
 from mqops.errors import BrokerNotAvailable, MqopsError
 from mqops.streams import Streams
@@ -64,6 +65,8 @@ class HealthMonitor:
         self._checked_at = float("-inf")
         self._checking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self.unheard = Unheard()
+        """Counted by whoever publishes in this process."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_checking(), name="health")
@@ -138,6 +141,7 @@ class HealthMonitor:
         details = {
             "topics": len(topics),
             "unusable": len(catalog.unusable),
+            "unheard": {"notStored": self.unheard.not_stored, "unknown": self.unheard.unknown},
             "unprepared": sum(topic.bucket in waiting for topic in topics),
         }
         return Check(DEGRADED if catalog.unusable or waiting else UP, details)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from mqops.access import Access
 from mqops.api.edge import Headers, Request, Response, caller_of, header_of, read_body
 from mqops.api.errors import Answer
+from mqops.api.publication import NO_CONTEXT, Context, Publication, Publishing
 from mqops.api.publish_answer import answer_publish
-from mqops.api.publish_body import TopicBody, check_token, messages_of, read_naming_body, read_topic_body, timeout_ms_of
-from mqops.api.publisher import NO_CONTEXT, Context, Publication, Publisher, Publishing
+from mqops.api.publish_body import TopicBody, check_token, messages_of, options_of, read_naming_body, read_topic_body
+from mqops.api.publisher import Publisher
 from mqops.catalog import CatalogFeed
 from mqops.streams import Outcome
 
@@ -62,7 +63,7 @@ class Publish:
             messages_of(body),
             idempotency_key_of(headers),
             context_of(headers),
-            timeout_ms_of(body.options),
+            options_of(body.options),
         )
         return self._publisher.begin(caller, publication)
 

@@ -1,7 +1,7 @@
 """What an answer makes of the outcomes of a publish request.
 
 All stored: 200. Some: 207, with a result for each message. None: the error of the first one, with the results of all
-in its details when there were several.
+in its details when there were several. Sent, and not waited for (``acks=0``): 202.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mqops.api.errors import Answer, body_of
-from mqops.api.timestamps import format_ms
+from mqops.api.timestamps import format_ms, now_ms
 from mqops.catalog import Catalog
 from mqops.errors import (
     BrokerNotAvailable,
@@ -21,16 +21,17 @@ from mqops.errors import (
     QuotaExceeded,
 )
 from mqops.message import format_id
-from mqops.streams import Doubt, NotStored, Outcome, Reason, Stored, Unknown
+from mqops.streams import Doubt, NotStored, Outcome, Reason, Sent, Stored, Unknown
 
 Result = Outcome | MqopsError
 """What became of a message of a batch; an error when its whole request was refused."""
 
 OK = 200
+ACCEPTED = 202
 MULTI_STATUS = 207
 
 _BACKLOG_RETRY_SECONDS = 5
-_STATUS_WORDS = {Stored: "stored", NotStored: "not_stored", Unknown: "unknown"}
+_STATUS_WORDS = {Sent: "sent", Stored: "stored", NotStored: "not_stored", Unknown: "unknown"}
 
 
 def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> Answer:
@@ -46,17 +47,19 @@ def answer_batch(results: Sequence[Result], catalog: Catalog) -> Answer:
 
 
 def _several(outcomes: Sequence[Result], catalog: Catalog, *, with_results: bool = False) -> Answer:
-    stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
-    if not stored:
+    taken = [outcome for outcome in outcomes if isinstance(outcome, Stored | Sent)]
+    if not taken:
         raise _refusal(outcomes, catalog)
+    times = [outcome.position.milliseconds for outcome in taken if isinstance(outcome, Stored)]
     body: dict[str, Any] = {
         "messageIds": [_message_id(outcome) for outcome in outcomes],
         "partitions": [_place(outcome) for outcome in outcomes],
-        "timestamp": format_ms(max(outcome.position.milliseconds for outcome in stored)),
+        "timestamp": format_ms(max(times) if times else now_ms()),
     }
-    if with_results or len(stored) < len(outcomes):
+    if with_results or len(taken) < len(outcomes):
         body["results"] = [_result(outcome, catalog) for outcome in outcomes]
-    return Answer(OK if len(stored) == len(outcomes) else MULTI_STATUS, msgspec.json.encode(body))
+    status = MULTI_STATUS if len(taken) < len(outcomes) else OK if times else ACCEPTED
+    return Answer(status, msgspec.json.encode(body))
 
 
 def error_of(outcome: NotStored | Unknown | MqopsError, catalog: Catalog) -> MqopsError:
@@ -110,7 +113,7 @@ def _backlog(holder: str, catalog: Catalog) -> QuotaExceeded:
 
 
 def _refusal(outcomes: Sequence[Result], catalog: Catalog) -> MqopsError:
-    errors = [error_of(outcome, catalog) for outcome in outcomes if not isinstance(outcome, Stored)]
+    errors = [error_of(outcome, catalog) for outcome in outcomes if not isinstance(outcome, Stored | Sent)]
     results = [_result(outcome, catalog) for outcome in outcomes] if len(outcomes) > 1 else None
     # One that may be stored comes first: sending all of them again would not be safe.
     first = next((error for error in errors if isinstance(error, OutcomeUnknown)), errors[0])
@@ -123,14 +126,16 @@ def _refusal(outcomes: Sequence[Result], catalog: Catalog) -> MqopsError:
 
 def _result(outcome: Result, catalog: Catalog) -> dict[str, Any]:
     status = {"status": _STATUS_WORDS.get(type(outcome), "not_stored")}
-    return status if isinstance(outcome, Stored) else {**status, **body_of(error_of(outcome, catalog))}
+    return status if isinstance(outcome, Stored | Sent) else {**status, **body_of(error_of(outcome, catalog))}
 
 
 def _message_id(outcome: Result) -> str | None:
-    return format_id(outcome.id) if isinstance(outcome, Stored | Unknown) else None
+    return format_id(outcome.id) if isinstance(outcome, Stored | Sent | Unknown) else None
 
 
-def _place(outcome: Result) -> dict[str, int] | None:
+def _place(outcome: Result) -> dict[str, int | None] | None:
+    if isinstance(outcome, Sent):
+        return {"partition": outcome.partition, "offset": None}
     if not isinstance(outcome, Stored):
         return None
     return {"partition": outcome.partition, "offset": outcome.position.offset}

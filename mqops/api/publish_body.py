@@ -6,7 +6,7 @@ A payload is any JSON value and is kept as its exact bytes, never decoded and wr
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
@@ -58,11 +58,26 @@ class MessageBody(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
         return any(getattr(self, name) not in (None, UNSET) for name in MessageBody.__struct_fields__)
 
 
+Acks = Literal[0, 1, "all"]
+"""When a publish is answered: at once, when Redis has it, when it is on the Redis server's disk."""
+
+
+class Options(NamedTuple):
+    """How a request is treated."""
+
+    acks: Acks = 1
+    timeout_ms: int | None = None
+    """How long the caller waits at most; None for as long as it takes."""
+
+
+DEFAULT_OPTIONS = Options()
+
+
 class OptionsBody(Struct, forbid_unknown_fields=True):
     """How a request wants to be treated."""
 
     compression: str = "none"
-    acks: int | str = 1
+    acks: Acks = 1
     timeout: int | None = None
 
 
@@ -178,20 +193,15 @@ def messages_of(body: TopicBody) -> Sequence[MessageBody]:
     return messages
 
 
-def timeout_ms_of(options: OptionsBody | None) -> int | None:
-    """How long the caller waits at most; None for as long as it takes. Raises ``InvalidRequest`` for options that
-    this version has not."""
-    if options is None:
-        return None
-    if options.compression != "none":
-        raise InvalidRequest(
-            f"options.compression {options.compression!r} is not available in this version: use 'none'"
-        )
-    if options.acks != 1:
-        raise InvalidRequest(f"options.acks {options.acks!r} is not available in this version: use 1")
-    if options.timeout is not None and not 1 <= options.timeout <= MAX_TIMEOUT_MS:
+def options_of(body: OptionsBody | None) -> Options:
+    """Raises ``InvalidRequest`` for options that this version has not."""
+    if body is None:
+        return DEFAULT_OPTIONS
+    if body.compression != "none":
+        raise InvalidRequest(f"options.compression {body.compression!r} is not available in this version: use 'none'")
+    if body.timeout is not None and not 1 <= body.timeout <= MAX_TIMEOUT_MS:
         raise InvalidRequest(f"options.timeout is in milliseconds, from 1 to {MAX_TIMEOUT_MS}")
-    return options.timeout
+    return Options(body.acks, body.timeout)
 
 
 def _check_all(messages: list[MessageBody], where: str) -> None:

@@ -6,14 +6,13 @@ An outcome says exactly what happened to its message; what an answer makes of th
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import msgspec
 
 from mqops.access import Caller
 from mqops.api.directory import Directory
 from mqops.api.partitioning import Partitioner
-from mqops.api.publish_body import MessageBody
+from mqops.api.publication import NO_CONTEXT, Context, Publication, Publishing, outdated_of
+from mqops.api.publish_body import MessageBody, Options
+from mqops.api.unheard import Unheard
 from mqops.catalog import CatalogFeed, TopicEntry
 from mqops.codec.envelope import content_digest, encode_envelope
 from mqops.codec.payload import JSON
@@ -23,67 +22,28 @@ from mqops.streams import Doubt, NotStored, Outcome, Reason, Streams, Unknown
 
 CATCH_UP_SECONDS = 1.0
 _BETWEEN_LOOKS_SECONDS = 0.1
-_WORTH_A_LOOK = frozenset({Reason.STALE, Reason.GONE})
 MAX_ENVELOPE_BYTES = 32_768
 """Of headers and what little stands beside them."""
-
-
-class Context(NamedTuple):
-    """What a request is part of; handed on with its messages."""
-
-    traceparent: str | None = None
-    tracestate: str | None = None
-    correlation_id: str | None = None
-    """Of the messages that name none."""
-
-
-NO_CONTEXT = Context()
-
-
-class Publication(msgspec.Struct, frozen=True, gc=False):
-    """What a request wants published, and where."""
-
-    kind: str
-    """``Topic`` or ``Queue``."""
-    name: str
-    messages: Sequence[MessageBody]
-    idempotency_key: str = ""
-    context: Context = NO_CONTEXT
-    timeout_ms: int | None = None
-    first: int = 0
-    """Number of the first message in its request: with an idempotency key it tells each from the others."""
-
-
-class Publishing(msgspec.Struct, frozen=True):
-    """A publication on its way, and what it would take to send it again."""
-
-    caller: Caller
-    topic: TopicEntry
-    publication: Publication
-    sent: Any
-    """A future of the outcomes, one for each message."""
-
-    def is_outdated(self, outcomes: list[Outcome]) -> bool:
-        """Whether some were refused because this process may know an outdated form of the topic."""
-        return bool(_outdated(outcomes))
 
 
 class Publisher:
     """Publishes what callers may publish."""
 
-    def __init__(self, streams: Streams, feed: CatalogFeed, directory: Directory) -> None:
+    def __init__(self, streams: Streams, feed: CatalogFeed, directory: Directory, unheard: Unheard) -> None:
         self._streams = streams
         self._feed = feed
         self._directory = directory
         self._partitioner = Partitioner()
         self._plain_envelopes: dict[str, bytes] = {}
+        self._unheard = unheard
 
     def begin(self, caller: Caller, publication: Publication) -> Publishing:
         """Send the messages. Raises ``NotFound``, ``Forbidden``, ``InvalidRequest``, ``PayloadTooLarge``: then nothing
         is stored."""
         topic = self._directory.publishable(caller, publication.kind, publication.name)
         pending = self._prepare(caller, topic, publication, range(len(publication.messages)))
-        return Publishing(caller, topic, publication, self._send(pending, publication))
+        publishing = Publishing(caller, topic, publication, self._send(pending, publication.options))
+        return publishing if publication.options.acks else self._unheard.leave(publishing, pending, self.catch_up)
 
     async def finish(self, publishing: Publishing) -> list[Outcome]:
         """The outcomes. Raises as ``catch_up``."""
@@ -95,7 +55,7 @@ class Publisher:
         caller, topic, publication = publishing.caller, publishing.topic, publishing.publication
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            outdated = _outdated(outcomes)
+            outdated = outdated_of(outcomes)
             try:
                 async with asyncio.timeout(left):
                     await self._feed.refresh()
@@ -111,19 +71,23 @@ class Publisher:
                     break  # declared, and not there: only the reconciler can help
                 await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
                 continue
-            again = await self._send(self._prepare(caller, topic, publication, outdated), publication)
+            again = await self._send(self._prepare(caller, topic, publication, outdated), publication.options)
             outcomes = outcomes.copy()
             for index, outcome in zip(outdated, again, strict=True):
                 outcomes[index] = outcome
-            if not _outdated(again):
+            if not outdated_of(again):
                 break
         return outcomes
 
-    def _send(self, messages: list[NewMessage], publication: Publication) -> "asyncio.Future[list[Outcome]]":
-        sent = self._streams.publish(messages)
-        if publication.timeout_ms is None:
+    def _send(self, messages: list[NewMessage], options: Options) -> "asyncio.Future[list[Outcome]]":
+        sent: asyncio.Future[list[Outcome]]
+        if options.acks == "all":
+            sent = asyncio.ensure_future(self._streams.publish_synced(messages))
+        else:
+            sent = self._streams.publish(messages)
+        if options.timeout_ms is None or options.acks == 0:
             return sent
-        return asyncio.ensure_future(_within(publication.timeout_ms, sent, messages))
+        return asyncio.ensure_future(_within(options.timeout_ms, sent, messages))
 
     def _prepare(
         self, caller: Caller, topic: TopicEntry, publication: Publication, indexes: Sequence[int]
@@ -215,12 +179,3 @@ def _digest(producer: str, message: MessageBody) -> bytes:
     """The same for a repeated message, whatever the try is part of."""
     envelope = Envelope(message.headers or {}, JSON, producer, message.timestamp_ms)
     return content_digest(message.key or "", envelope, message.data)
-
-
-def _outdated(outcomes: list[Outcome]) -> list[int]:
-    """Which were refused because this process may know an outdated form of the topic."""
-    return [
-        index
-        for index, outcome in enumerate(outcomes)
-        if isinstance(outcome, NotStored) and outcome.reason in _WORTH_A_LOOK
-    ]

@@ -6,6 +6,7 @@ is not made here: the reconciler does that.
 
     connection  one connection to the server, kept up; replies in order
     publish     group commit: many requests, one script call, an outcome for each message
+    fence       publishing that waits for the disk
     fetch       handing out under leases
     settle      ack, retry, dead-letter, where the token is still current
     bell        wakes readers when messages arrive where they had run dry
@@ -15,7 +16,7 @@ is not made here: the reconciler does that.
 from mqops.streams.engine import Streams
 from mqops.streams.fetch import PULL_CONSUMER, Fetched, StoredMessage
 from mqops.streams.lane import Claim, Lane
-from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Stored, Unknown
+from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Sent, Stored, Unknown
 from mqops.streams.sweep import Sweeper
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "NotStored",
     "Outcome",
     "Reason",
+    "Sent",
     "Stored",
     "StoredMessage",
     "Streams",

@@ -16,6 +16,7 @@ from mqops.lua import Script
 from mqops.message import NewMessage, Position
 from mqops.streams.bell import Bell, Ring
 from mqops.streams.connection import Address, Argument, Connection, ConnectionLost, NotSent, ReplyError
+from mqops.streams.fence import Fence
 from mqops.streams.fetch import Fetched, Fetcher, StoredMessage
 from mqops.streams.lane import Claim, Lane
 from mqops.streams.outcome import Outcome
@@ -46,7 +47,9 @@ class Streams:
         self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, EXTEND, DEAD_LETTER))
         self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
         self._listening = Connection(address, f"{name}:bell")
+        self._fencing = Connection(address, f"{name}:fence")
         self._publisher = Publisher(self._publishing, keys, installation)
+        self._fence = Fence(self._fencing, self._publisher, keys)
         self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
         self._settler = Settler(self._settling, keys, self.bell_channel)
         self.progress = ProgressReader(self.ask, keys)
@@ -59,17 +62,22 @@ class Streams:
 
     async def start(self) -> None:
         """Connect; a server that is away does not fail this, the connections come up when it does."""
-        connections = (self._publishing, self._fetching, self._settling, self._janitor)
+        connections = (self._publishing, self._fetching, self._settling, self._janitor, self._fencing)
         await asyncio.gather(self._bell.start(), *(connection.start() for connection in connections))
 
     async def stop(self) -> None:
         """Close the connections; what was under way counts as lost."""
-        for connection in (self._listening, self._publishing, self._fetching, self._settling, self._janitor):
+        speaking = (self._publishing, self._fetching, self._settling, self._janitor, self._fencing)
+        for connection in (self._listening, *speaking):
             await connection.stop()
 
     def publish(self, messages: Sequence[NewMessage]) -> asyncio.Future[list[Outcome]]:
         """See ``Publisher.publish``."""
         return self._publisher.publish(messages)
+
+    async def publish_synced(self, messages: Sequence[NewMessage]) -> list[Outcome]:
+        """See ``Fence.publish``."""
+        return await self._fence.publish(messages)
 
     async def fetch(self, lane: Lane, *, consumer: str, count: int, lease_ms: int) -> Fetched:
         """See ``Fetcher.fetch``."""

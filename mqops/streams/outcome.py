@@ -53,6 +53,8 @@ class Doubt(StrEnum):
 
     LOST = "LOST"
     """The connection was lost after the write."""
+    UNSYNCED = "UNSYNCED"
+    """It was written, and is not known to be on disk."""
     LATE = "LATE"
     """Nothing was heard of it in the time that the caller gave."""
 
@@ -66,4 +68,11 @@ class Unknown:
     doubt: Doubt = Doubt.LOST
 
 
-Outcome = Stored | NotStored | Unknown
+class Sent(msgspec.Struct, frozen=True):
+    """It is on its way, and nobody waits for what becomes of it."""
+
+    id: bytes
+    partition: int
+
+
+Outcome = Stored | NotStored | Unknown | Sent

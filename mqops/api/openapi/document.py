@@ -127,6 +127,7 @@ def _answers(operation: Operation) -> Schema:
 _MEANINGS = {
     200: "It is so.",
     201: "Created.",
+    202: "On its way; what becomes of it is not told (acks 0).",
     207: "Some are stored, some are not.",
     304: "Nothing has changed.",
     503: "Down.",

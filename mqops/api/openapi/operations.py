@@ -88,7 +88,7 @@ def operations() -> Iterator[Operation]:
 
 
 def _messages() -> Iterator[Operation]:
-    published = {200: "Published", 207: "PartlyPublished"}
+    published = {200: "Published", 202: "SentOff", 207: "PartlyPublished"}
     headers = ("Idempotency-Key", "X-Correlation-Id", "traceparent", "tracestate")
     for path, body, absent in (
         ("publish", "NamingBody", (TopicNotFound, QueueNotFound)),

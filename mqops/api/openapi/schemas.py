@@ -85,16 +85,20 @@ def _require_only_what_is_always_there(schema: Schema, struct: type[msgspec.Stru
 
 def _of_messages() -> dict[str, Schema]:
     place = _object({"partition": _NUMBER, "offset": _NUMBER})
-    result = _object({"status": {"enum": ["stored", "not_stored", "unknown"]}})
+    sent_to = _object({"partition": _NUMBER, "offset": _NOTHING})
+    result = _object({"status": {"enum": ["stored", "not_stored", "unknown", "sent"]}})
     settled = {"enum": ["acked", "nacked", "dead_lettered", "dropped", "extended", "lost", "invalid"]}
     return {
         "Published": _object(
             {"messageIds": _list(TEXT), "partitions": _list(place), "timestamp": _TIME}, {"results": _list(result)}
         ),
+        "SentOff": _object(
+            {"messageIds": _list(TEXT), "partitions": _list(sent_to), "timestamp": _TIME}, {"results": _list(result)}
+        ),
         "PartlyPublished": _object(
             {
                 "messageIds": _list(_either(TEXT, _NOTHING)),
-                "partitions": _list(_either(place, _NOTHING)),
+                "partitions": _list(_either(place, sent_to, _NOTHING)),
                 "timestamp": _TIME,
                 "results": _list(result),
             }
