@@ -26,7 +26,9 @@ from mqops.api.publisher import Publisher
 from mqops.api.pull import Pull
 from mqops.api.puller import Puller
 from mqops.api.settle import ExtendBody, NackBody, Settle, SettleBody, Settling
+from mqops.api.stream import Stream, Streaming
 from mqops.api.waiting import WaitingRoom
+from mqops.api.window import Windows
 from mqops.catalog import CatalogFeed, Statuses
 from mqops.model import INTERNAL_PATHS, KINDS
 from mqops.runtime import RuntimeStore
@@ -101,9 +103,11 @@ def _add_consuming(app: App, access: Access, directory: Directory, parts: Parts,
     puller, settling = Puller(parts.streams), Settling(parts.streams)
     app.waiting_room = room = WaitingRoom(parts.streams)
     parts.feed.on_change(room.follow)
+    windows = Windows(parts.streams)
     for plural, find in (("subscriptions", directory.subscription), ("queues", directory.queue)):
         member = f"/api/v1/mq/{plural}/{{name}}"
         app.add_route(f"{member}/pull", Pull(access, find, puller, room, batch_size))
+        app.add_route(f"{member}/stream", Stream(Streaming(access, find, puller, room, windows)))
         for verb, body in (("ack", SettleBody), ("nack", NackBody), ("extend", ExtendBody)):
             app.add_route(f"{member}/{verb}", Settle(access, find, settling, body))
 

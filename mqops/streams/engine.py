@@ -89,6 +89,10 @@ class Streams:
         """See ``Fetcher.peek``."""
         return await self._fetcher.peek(bucket, topic, partition, after, count)
 
+    async def are_held(self, lane: Lane, claims: Sequence[Claim]) -> list[bool]:
+        """See ``Fetcher.are_held``."""
+        return await self._fetcher.are_held(lane, claims)
+
     async def find(self, bucket: int, topic: str, partition: int, message_id: bytes) -> StoredMessage | None:
         """See ``Fetcher.find``."""
         return await self._fetcher.find(bucket, topic, partition, message_id)

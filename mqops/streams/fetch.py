@@ -1,6 +1,6 @@
 """Handing messages out under leases, and looking at them without taking them."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from mqops.errors import BrokerNotAvailable
 from mqops.keys import Keyspace
 from mqops.message import DeadLetterInfo, Delivery, Envelope, Position, time_of_id
 from mqops.streams.connection import Argument, Connection, ConnectionLost, NotSent, ReplyError
-from mqops.streams.lane import Lane
+from mqops.streams.lane import Claim, Lane
 from mqops.streams.scripts import FETCH, FIND
 
 PULL_CONSUMER = "pull"
@@ -82,6 +82,12 @@ class Fetcher:
         entries = await self._call("XRANGE", stream, start, "+", "COUNT", count)
         return [_stored(partition, entry_id, fields) for entry_id, fields in entries]
 
+    async def are_held(self, lane: Lane, claims: Sequence[Claim]) -> list[bool]:
+        """Whether each of these is still out: not settled, given back, or past its lease."""
+        flight = self._keys.flight(lane.bucket, lane.subscription, lane.partition)
+        records = await self._call("HMGET", flight, *(str(claim.position) for claim in claims))
+        return [_is_held(record, claim) for record, claim in zip(records, claims, strict=True)]
+
     async def find(self, bucket: int, topic: str, partition: int, message_id: bytes) -> StoredMessage | None:
         """The message with this id, if the partition keeps it. It was stored at about the time that its id tells, or
         later, so that is where to look first."""
@@ -150,6 +156,13 @@ def _delivery(partition: int, entry: list[Any]) -> Delivery:
         payload=stored.payload,
         dead_letter=stored.dead_letter,
     )
+
+
+def _is_held(record: bytes | None, claim: Claim) -> bool:
+    if record is None:
+        return False
+    token, _attempt, _losses, owner = record.split(b":", 3)
+    return int(token) == claim.token and owner != b"-"
 
 
 def _envelope(data: bytes) -> Envelope:

@@ -40,6 +40,11 @@ class Sent:
     """The id in the path."""
 
     @property
+    def query(self) -> dict[str, str]:
+        """A stream would go on for ever."""
+        return {"forMs": "50"} if self.operation.path.endswith("/stream") else {}
+
+    @property
     def parameters(self) -> dict[str, str]:
         """Of the path."""
         known = {"name": self.name, "id": self.message}
@@ -50,6 +55,7 @@ class Sent:
         return self.operation.path.format(**self.parameters)
 
     def by(self, client: Client, query: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+        query = query or "".join(f"?{name}={value}" for name, value in self.query.items())
         return client.send(self.operation.method, f"{self.path}{query}", self.body, headers)
 
 
@@ -156,5 +162,5 @@ _BODIES_OF_ONE: Mapping[str, Any] = {
     "/ack": {"ackIds": ["x"]},
     "/nack": {"ackIds": ["x"]},
     "/extend": {"ackIds": ["x"]},
-    **dict.fromkeys(("/pull", "/messages", "/purge", "/pause", "/resume")),
+    **dict.fromkeys(("/pull", "/stream", "/messages", "/purge", "/pause", "/resume")),
 }

@@ -8,6 +8,7 @@ from mqops.api.management.page import DEFAULT_LIMIT, DEFAULT_SORT, MAX_LIMIT, OR
 from mqops.api.openapi.operations import Operation, operations
 from mqops.api.openapi.schemas import TEXT, Schema, reference, schemas
 from mqops.api.peek import DEFAULT_MESSAGES, MAX_MESSAGES
+from mqops.api.stream import DEFAULT_UNACKED, MAX_FOR_MS, MAX_UNACKED
 from mqops.errors import MqopsError
 
 _DRY: Schema = {"type": "string", "enum": ["true", "false"], "default": "false"}
@@ -20,6 +21,16 @@ PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
         "query",
         "How many messages.",
         {"type": "integer", "minimum": 1, "maximum": MAX_MESSAGES, "default": DEFAULT_MESSAGES},
+    ),
+    "maxUnacked": (
+        "query",
+        "How many messages may be out at a time, handed over and not settled.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_UNACKED, "default": DEFAULT_UNACKED},
+    ),
+    "forMs": (
+        "query",
+        "End the stream after so many milliseconds.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_FOR_MS},
     ),
     "limit": (
         "query",
@@ -116,7 +127,7 @@ def _answers(operation: Operation) -> Schema:
     for status, schema in operation.answers.items():
         answer: Schema = {"description": _MEANINGS[status]}
         if schema:
-            answer["content"] = _content(schema)
+            answer["content"] = _content(schema, operation.media_type)
         headers = {name: {"schema": TEXT} for name in operation.headers if name != "Location" or status == 201}
         if headers and not (operation.method == "POST" and schema == "Plan"):
             answer["headers"] = headers
@@ -164,5 +175,5 @@ def _error(codes: Iterable[str]) -> Schema:
     return {"description": " or ".join(codes), "content": {"application/json": {"schema": schema}}}
 
 
-def _content(schema: str) -> Schema:
-    return {"application/json": {"schema": reference(schema)}}
+def _content(schema: str, media_type: str = "application/json") -> Schema:
+    return {media_type: {"schema": reference(schema)}}

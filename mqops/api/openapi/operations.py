@@ -68,6 +68,8 @@ class Operation:
     """Whether it needs no credential."""
     headers: tuple[str, ...] = field(default=())
     """What answers that succeed carry."""
+    media_type: str = "application/json"
+    """Of answers that succeed."""
 
     @property
     def key(self) -> str:
@@ -78,6 +80,7 @@ class Operation:
 def operations() -> Iterator[Operation]:
     """All there are."""
     yield from _messages()
+    yield from _streams()
     yield from _one_message()
     for kind in KINDS.values():
         yield from _of_kind(kind)
@@ -118,6 +121,20 @@ def _messages() -> Iterator[Operation]:
         parameters=("after", "max"),
         errors=(*_ALWAYS, TopicNotFound, PublishFailed, BrokerNotAvailable),
     )
+
+
+def _streams() -> Iterator[Operation]:
+    for plural, missing in (("subscriptions", SubscriptionNotFound), ("queues", QueueNotFound)):
+        yield Operation(
+            "GET",
+            f"{_ROOT}/{plural}/{{name}}/stream",
+            "Take messages as they come, as server-sent events",
+            "messages",
+            {200: "Events"},
+            parameters=("maxUnacked", "forMs"),
+            errors=(*_ALWAYS, missing, Conflict, ConsumerFailed),
+            media_type="text/event-stream",
+        )
 
 
 def _one_message() -> Iterator[Operation]:

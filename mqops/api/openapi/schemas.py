@@ -105,6 +105,7 @@ def _of_messages() -> dict[str, Schema]:
         ),
         "Pulled": _object({"messages": _list(reference("MessageJson"))}),
         "Settled": _object({"results": _list(_object({"ackId": TEXT, "status": settled}, {"leaseUntil": _TIME}))}),
+        "Events": {**TEXT, "description": "Events `message` with a MessageJson each; before an early end `error`."},
         "Looked": _object({"messages": _list(reference("MessageJson")), "cursor": TEXT}),
     }
 
