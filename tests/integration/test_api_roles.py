@@ -26,7 +26,7 @@ def allowed(operation: Operation) -> set[str]:
         return {"publisher"} if operation.method == "POST" else READERS
     if last in ("publish", "batch"):
         return {"publisher"}
-    if last in ("pull", "ack", "nack", "extend", "messages"):
+    if last in ("pull", "stream", "ack", "nack", "extend", "messages", "{id}"):
         return {"consumer"}
     if last == "plans":
         return PLANNERS
