@@ -15,6 +15,8 @@ Scripts receive a bucket's epoch key and derive the rest from its prefix, in the
     mq:{b07}:<sub>:<p>:lease         zset: entry id → lease deadline (ms)
     mq:{b07}:<sub>:<p>:retry         zset: entry id → when to try again (ms)
     mq:{b07}:<sub>:<p>:flight        hash: entry id → "token:attempt:losses:owner", for each leased or retrying entry
+    mq:{b07}:<sub>:<p>:carried       hash: entry id → the fields (MessagePack) of each of these that was redriven
+    mq:{b07}:<sub>:<p>:redriven      zset: id of a dead letter that was redriven → until when that is remembered (ms)
 """
 
 from dataclasses import dataclass
@@ -76,6 +78,15 @@ class Keyspace:
 
     def flight(self, bucket: int, subscription: str, partition: int) -> str:
         return f"{self.bucket(bucket)}{subscription}:{partition}:flight"
+
+    def carried(self, bucket: int, subscription: str, partition: int) -> str:
+        return f"{self.bucket(bucket)}{subscription}:{partition}:carried"
+
+    def redriven(self, bucket: int, subscription: str, partition: int) -> str:
+        return f"{self.bucket(bucket)}{subscription}:{partition}:redriven"
+
+    def dedup(self, bucket: int, topic: str, token: str) -> str:
+        return f"{self.bucket(bucket)}{topic}:dedup:{token}"
 
     # Below: one of each per installation, outside the buckets.
 

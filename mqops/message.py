@@ -113,13 +113,16 @@ class DeadLetterInfo:
     timestamp_ms: int
     """When it was published."""
     subscription: str
-    """The subscription that failed, with its tenant."""
+    """The subscription that failed, with its tenant; as it was called then."""
     reason: str
     """``rejected`` · ``retries_exhausted`` · ``lease_expired`` · ``worker_lost`` · ``expired`` · ``filter_error``"""
     detail: str
     """The error's text, and its stack where there is one."""
     attempts: int
     failed_at_ms: int
+    redrives: int = 0
+    """How often it had been redriven before it failed again."""
+    subscription_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class DeadLetterJson(Struct, rename="camel"):
     reason: str
     detail: str
     attempts: int
+    redrives: int
     failed_at: str
 
 
@@ -89,5 +90,6 @@ def _dead_letter_json(info: DeadLetterInfo) -> DeadLetterJson:
         reason=info.reason,
         detail=info.detail,
         attempts=info.attempts,
+        redrives=info.redrives,
         failed_at=format_ms(info.failed_at_ms),
     )

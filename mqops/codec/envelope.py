@@ -47,4 +47,6 @@ def decode_dead_letter_info(data: bytes) -> DeadLetterInfo:
         detail=value["detail"],
         attempts=int(value["attempts"]),
         failed_at_ms=int(value["failedAt"]),
+        redrives=int(value.get("redrives", 0)),
+        subscription_uid=value.get("subscriptionId", ""),
     )

@@ -35,7 +35,7 @@ end
 local function retries_without_body(lane)
   local found = {}
   for _, id in ipairs(redis.call('ZRANGE', lane.retry, 0, -1)) do
-    if not redis.call('XRANGE', lane.stream, id, id)[1] then found[#found + 1] = id end
+    if not fields_of(lane, id) then found[#found + 1] = id end
   end
   return found
 end

@@ -1,6 +1,7 @@
 -- A lane is one partition as one subscription reads it. Its truth: `lease` (handed out), `retry` (to be tried again),
 -- `flight` (a record for each of both) and the subscription's `pos:<p>` (read up to here). The group's pending list
 -- mirrors lease and retry. `ready` and `due` of the bucket are kept from these by the functions below and nowhere else.
+-- What was redriven is in no stream: it has an id that no stream gives, and its fields with it in `carried`.
 local PARKED = 'waiting'  -- the consumer that owns, in the group, what nobody holds
 
 local function open_lane(subscription, partition)
@@ -15,7 +16,7 @@ local function open_lane(subscription, partition)
     max_attempts = tonumber(meta[2]), dead = meta[3], closing = meta[4], position = meta[5] or '0-0',
     is_placed = meta[5] ~= false,
     label = (meta[6] or '') .. '/' .. (meta[7] or ''),
-    lease = key .. ':lease', retry = key .. ':retry', flight = key .. ':flight',
+    lease = key .. ':lease', retry = key .. ':retry', flight = key .. ':flight', carried = key .. ':carried',
   }
 end
 
@@ -77,6 +78,20 @@ local function keep_lane(lane)
   return undelivered or is_due
 end
 
+-- The fields of an entry that was redriven, or nil for any other.
+local function carried_by(lane, id)
+  local fields = redis.call('HGET', lane.carried, id)
+  return fields and cmsgpack.unpack(fields) or nil
+end
+
+-- The fields of an entry, or nil when it is gone.
+local function fields_of(lane, id)
+  local fields = carried_by(lane, id)
+  if fields then return fields end
+  local entry = redis.call('XRANGE', lane.stream, id, id)[1]
+  return entry and entry[2]
+end
+
 -- Moves an entry to where it waits to be tried again.
 local function park(lane, id, due, record)
   redis.call('ZREM', lane.lease, id)
@@ -90,5 +105,6 @@ local function forget(lane, id)
   redis.call('ZREM', lane.lease, id)
   redis.call('ZREM', lane.retry, id)
   redis.call('HDEL', lane.flight, id)
+  redis.call('HDEL', lane.carried, id)
   redis.pcall('XACK', lane.stream, lane.subscription, id)
 end

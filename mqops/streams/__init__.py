@@ -9,6 +9,7 @@ is not made here: the reconciler does that.
     fence       publishing that waits for the disk
     fetch       handing out under leases
     settle      ack, retry, dead-letter, where the token is still current
+    letters     dead letters: looking for them, redriving and removing them
     bell        wakes readers when messages arrive where they had run dry
     sweep       one elected process looks after timers, dead workers and retention
 """
@@ -16,6 +17,7 @@ is not made here: the reconciler does that.
 from mqops.streams.engine import Streams
 from mqops.streams.fetch import PULL_CONSUMER, Fetched, StoredMessage
 from mqops.streams.lane import Claim, Lane
+from mqops.streams.letters import LetterBox, Letters, Returning, Sought, token_of
 from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Sent, Stored, Unknown
 from mqops.streams.sweep import Sweeper
 
@@ -25,13 +27,18 @@ __all__ = [
     "Doubt",
     "Fetched",
     "Lane",
+    "LetterBox",
+    "Letters",
     "NotStored",
     "Outcome",
     "Reason",
+    "Returning",
     "Sent",
+    "Sought",
     "Stored",
     "StoredMessage",
     "Streams",
     "Sweeper",
     "Unknown",
+    "token_of",
 ]

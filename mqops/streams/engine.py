@@ -19,10 +19,27 @@ from mqops.streams.connection import Address, Argument, Connection, ConnectionLo
 from mqops.streams.fence import Fence
 from mqops.streams.fetch import Fetched, Fetcher, StoredMessage
 from mqops.streams.lane import Claim, Lane
+from mqops.streams.letters import Letters
 from mqops.streams.outcome import Outcome
 from mqops.streams.progress import ProgressReader
 from mqops.streams.publish import Publisher
-from mqops.streams.scripts import ACK, BEAT, DEAD_LETTER, ELECT, EXTEND, FETCH, FIND, PUBLISH, REAP, RETRY, SWEEP, TRIM
+from mqops.streams.scripts import (
+    ACK,
+    BEAT,
+    DEAD_LETTER,
+    ELECT,
+    EXTEND,
+    FETCH,
+    FIND,
+    LETTERS,
+    PUBLISH,
+    REAP,
+    REDRIVE,
+    REMOVE_LETTERS,
+    RETRY,
+    SWEEP,
+    TRIM,
+)
 from mqops.streams.settle import Settler
 
 
@@ -46,6 +63,7 @@ class Streams:
         self._fetching = Connection(address, f"{name}:fetch", (FETCH, FIND))
         self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, EXTEND, DEAD_LETTER))
         self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
+        self._redriving = Connection(address, f"{name}:letters", (LETTERS, REDRIVE, REMOVE_LETTERS, PUBLISH))
         self._listening = Connection(address, f"{name}:bell")
         self._fencing = Connection(address, f"{name}:fence")
         self._publisher = Publisher(self._publishing, keys, installation)
@@ -53,6 +71,7 @@ class Streams:
         self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
         self._settler = Settler(self._settling, keys, self.bell_channel)
         self.progress = ProgressReader(self.ask, keys)
+        self.letters = Letters(self._redriving, keys, installation)
         self._bell = Bell(self._listening, self.bell_channel)
 
     @classmethod
@@ -62,12 +81,12 @@ class Streams:
 
     async def start(self) -> None:
         """Connect; a server that is away does not fail this, the connections come up when it does."""
-        connections = (self._publishing, self._fetching, self._settling, self._janitor, self._fencing)
+        connections = (self._publishing, self._fetching, self._settling, self._redriving, self._janitor, self._fencing)
         await asyncio.gather(self._bell.start(), *(connection.start() for connection in connections))
 
     async def stop(self) -> None:
         """Close the connections; what was under way counts as lost."""
-        speaking = (self._publishing, self._fetching, self._settling, self._janitor, self._fencing)
+        speaking = (self._publishing, self._fetching, self._settling, self._redriving, self._janitor, self._fencing)
         for connection in (self._listening, *speaking):
             await connection.stop()
 

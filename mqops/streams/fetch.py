@@ -46,6 +46,8 @@ class StoredMessage:
     envelope: Envelope
     payload: bytes
     dead_letter: DeadLetterInfo | None = None
+    record: bytes = b""
+    """Of a dead letter, what it says of its message, as it is stored."""
 
 
 class Fetcher:
@@ -80,7 +82,7 @@ class Fetcher:
         start = f"({after}" if after is not None else "-"
         stream = self._keys.stream(bucket, topic, partition)
         entries = await self._call("XRANGE", stream, start, "+", "COUNT", count)
-        return [_stored(partition, entry_id, fields) for entry_id, fields in entries]
+        return [stored_message(partition, entry_id, fields) for entry_id, fields in entries]
 
     async def are_held(self, lane: Lane, claims: Sequence[Claim]) -> list[bool]:
         """Whether each of these is still out: not settled, given back, or past its lease."""
@@ -128,7 +130,8 @@ async def _available(reply: Awaitable[Any]) -> Any:
         raise BrokerNotAvailable(str(error), retry_after_seconds=1) from error
 
 
-def _stored(partition: int, entry_id: bytes, fields: list[bytes]) -> StoredMessage:
+def stored_message(partition: int, entry_id: bytes, fields: list[bytes]) -> StoredMessage:
+    """The message of an entry, as it comes from a stream."""
     values = dict(zip(fields[::2], fields[1::2], strict=True))
     record = values.get(b"x")
     return StoredMessage(
@@ -139,12 +142,13 @@ def _stored(partition: int, entry_id: bytes, fields: list[bytes]) -> StoredMessa
         envelope=_envelope(values[b"e"]),
         payload=values[b"d"],
         dead_letter=decode_dead_letter_info(record) if record else None,
+        record=record or b"",
     )
 
 
 def _delivery(partition: int, entry: list[Any]) -> Delivery:
     entry_id, token, attempt, fields = entry
-    stored = _stored(partition, entry_id, fields)
+    stored = stored_message(partition, entry_id, fields)
     return Delivery(
         position=stored.position,
         partition=partition,

@@ -19,7 +19,7 @@ for _, field in ipairs(redis.call('HKEYS', meta)) do
     redis.call('ZREM', prefix .. 'ready', uid .. ':' .. number)
     redis.call('ZREM', prefix .. 'due', uid .. ':' .. number)
     redis.call('UNLINK', base .. ':' .. number .. ':lease', base .. ':' .. number .. ':retry',
-      base .. ':' .. number .. ':flight')
+      base .. ':' .. number .. ':flight', base .. ':' .. number .. ':carried', base .. ':' .. number .. ':redriven')
   end
 end
 if topic then

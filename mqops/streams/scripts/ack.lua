@@ -30,6 +30,7 @@ if done > 0 then
   redis.call('ZREM', lane.lease, unpack(gone))
   redis.call('ZREM', lane.retry, unpack(gone))
   redis.call('HDEL', lane.flight, unpack(gone))
+  redis.call('HDEL', lane.carried, unpack(gone))
   redis.pcall('XACK', lane.stream, lane.subscription, unpack(gone))
   redis.call('HINCRBY', lane.meta, 'done', done)
   keep_lane(lane)

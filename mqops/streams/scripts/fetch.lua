@@ -30,14 +30,19 @@ local function hand_out(id, fields, attempt, losses)
   bytes = bytes + size_of(fields)
 end
 
--- The body comes back from the stream; an entry that is no longer there is counted as lost, not waited for.
+-- The body comes back from the stream, unless it is carried; an entry that is no longer there is counted as lost, not
+-- waited for.
 local function hand_out_again(id)
-  local claimed = redis.pcall('XCLAIM', lane.stream, lane.subscription, consumer, 0, id, 'FORCE')
-  if claimed.err then return false end
+  local fields = carried_by(lane, id)
+  if not fields then
+    local claimed = redis.pcall('XCLAIM', lane.stream, lane.subscription, consumer, 0, id, 'FORCE')
+    if claimed.err then return false end
+    fields = claimed[1] and claimed[1][2]
+  end
   local record = read_record(redis.call('HGET', lane.flight, id))
   redis.call('ZREM', lane.retry, id)
-  if claimed[1] and claimed[1][2] then
-    hand_out(id, claimed[1][2], record and record.attempt + 1 or 1, record and record.losses or 0)
+  if fields then
+    hand_out(id, fields, record and record.attempt + 1 or 1, record and record.losses or 0)
   else
     forget(lane, id)
     redis.call('HINCRBY', lane.meta, 'done', 1)
@@ -48,7 +53,10 @@ end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', lane.retry, '-inf', text(now), 'LIMIT', 0, wanted)) do
   if bytes >= room then break end
-  if not hand_out_again(id) then return {'GONE', 0} end
+  if not hand_out_again(id) then
+    if #taken == 2 then return {'GONE', 0} end
+    break
+  end
 end
 
 -- New entries, no more at a time than fit if each were as large as the topic's largest.

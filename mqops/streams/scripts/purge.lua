@@ -20,7 +20,7 @@ if created.err then return -1 end
 local unread = count_after(lane.stream, lane.position)
 if offset_of(last) > offset_of(lane.position) then pass_over(lane, last, unread) end
 local purged = unread + redis.call('HLEN', lane.flight)
-redis.call('UNLINK', lane.lease, lane.retry, lane.flight)
+redis.call('UNLINK', lane.lease, lane.retry, lane.flight, lane.carried)
 lane.position = last
 redis.call('HSET', lane.meta, 'pos:' .. lane.partition, last)
 redis.call('HINCRBY', lane.meta, 'done', purged)
