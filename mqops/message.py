@@ -123,6 +123,8 @@ class DeadLetterInfo:
     redrives: int = 0
     """How often it had been redriven before it failed again."""
     subscription_uid: str = ""
+    topic_uid: str = ""
+    """Of where it came from; empty when nobody has noted it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import falcon.asgi
 
 from mqops.access import Access
 from mqops.api.batch import PublishBatch
+from mqops.api.deadletters.act import Discard, Redrive
+from mqops.api.deadletters.read import LetterList, OneLetter
 from mqops.api.directory import Directory
 from mqops.api.edge import Request
 from mqops.api.errors import answer_errors
@@ -87,6 +89,13 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
     app.add_route("/api/v1/mq/topics/{name}/messages/{id}", Message(access, directory, streams, "Topic"))
     app.add_route("/api/v1/mq/queues/{name}/messages/{id}", Message(access, directory, streams, "Queue"))
+
+    for kind, plural in (("Topic", "topics"), ("Subscription", "subscriptions")):
+        letters, over = f"/api/v1/mq/{plural}/{{name}}/deadletters", (access, directory, feed, streams.letters, kind)
+        app.add_route(letters, LetterList(*over))
+        app.add_route(f"{letters}/{{id}}", OneLetter(*over))
+        app.add_route(f"{letters}/redrive", Redrive(*over))
+        app.add_route(f"{letters}/discard", Discard(*over))
 
     _add_management(app, access, parts)
     _add_internal(app, access, parts, publish)

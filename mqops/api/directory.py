@@ -4,6 +4,7 @@ What belongs to another tenant is looked up in the wrong place, so it is absent 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mqops.access import Caller
 from mqops.api.timestamps import now_ms
@@ -18,10 +19,24 @@ from mqops.errors import (
     SubscriptionNotFound,
     TopicNotFound,
 )
+from mqops.model import Role
 
 _NOT_FOUND: dict[str, type[NotFound]] = {"Topic": TopicNotFound, "Queue": QueueNotFound}
 
 UID_CHARACTERS = 36
+
+LETTER_ROLES: frozenset[Role] = frozenset({"consumer", "admin"})
+"""Who may look at dead letters, redrive and discard them. Publishing them elsewhere takes a publisher, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Whose dead letters are meant."""
+
+    topic: TopicEntry
+    """Where they are."""
+    reader: SubscriptionEntry | None = None
+    """The subscription that failed; None for any."""
 
 
 class Directory:
@@ -47,6 +62,45 @@ class Directory:
     def subscription(self, caller: Caller, name: str) -> SubscriptionEntry:
         """The subscription to pull from and settle. Raises ``NotFound`` or ``Forbidden``."""
         caller.require_role("consumer")
+        return self._subscription(caller, name)
+
+    def dead_letters(self, caller: Caller, kind: str, name: str) -> "DeadLetters":
+        """The dead letters of a ``Subscription``, or all that a ``Topic`` has. Raises ``NotFound``, ``Forbidden``,
+        and ``Conflict`` for a subscription that has none of its own."""
+        caller.require_one_of(LETTER_ROLES)
+        if kind == "Topic":
+            topic = self._topic(caller, kind, name)
+            caller.require_consumer(topic.spec)
+            return DeadLetters(topic)
+        reader = self._subscription(caller, name)
+        if reader.spec.dead_letter is None:
+            raise Conflict(f"subscription {reader.name!r} has no dead letters of its own: it reads those of others")
+        found = self._catalog().topic(reader.tenant, reader.spec.dead_letter)
+        if found is None:
+            raise ConsumerFailed(f"topic {reader.spec.dead_letter!r} is not ready yet", retry_after_seconds=1)
+        caller.require_consumer(found.spec)
+        return DeadLetters(found, reader)
+
+    def failed(self, caller: Caller, uid: str, called: str) -> SubscriptionEntry:
+        """The subscription that a dead letter names by its uid, or one that has taken its name (``tenant/name``).
+        Raises ``NotFound`` or ``Forbidden``."""
+        tenant, _, name = called.partition("/")
+        known = self._catalog().subscription(caller.tenant, uid) if uid else None
+        if known is None and tenant != caller.tenant:
+            raise SubscriptionNotFound(f"there is no subscription {called!r}")
+        return self._subscription(caller, name if known is None else known.name)
+
+    def origin(self, caller: Caller, uid: str, called: str) -> TopicEntry:
+        """The topic or queue that a dead letter comes from, to publish to; as ``failed``."""
+        tenant, _, name = called.partition("/")
+        known = self._catalog().topic(caller.tenant, uid) if uid else None
+        if known is None and tenant == caller.tenant:
+            known = self._catalog().topic(tenant, name)
+        if known is None:
+            raise TopicNotFound(f"there is no topic {called!r} to publish to")
+        return self.publishable(caller, known.kind, known.name)
+
+    def _subscription(self, caller: Caller, name: str) -> SubscriptionEntry:
         found = self._catalog().subscription(caller.tenant, name)
         if found is None or not caller.may_use(found.topic.tenant, found.topic.name):
             if caller.scope is None:

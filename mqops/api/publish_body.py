@@ -225,7 +225,7 @@ def _check(message: MessageBody, where: str) -> None:
         if text is not None:
             check_token(text, f"{where}.{name}")
     if message.headers:
-        _check_headers(message.headers, where)
+        check_headers(message.headers, f"{where}.headers")
     timestamp_ms = message.timestamp_ms
     if timestamp_ms is not None and not 0 <= timestamp_ms <= _LAST_TIMESTAMP_MS:
         raise InvalidRequest(f"{where}.timestamp is in milliseconds since 1970, or RFC 3339 text")
@@ -238,9 +238,10 @@ def check_token(text: str, field: str) -> str:
     return text
 
 
-def _check_headers(headers: dict[str, str], where: str) -> None:
+def check_headers(headers: dict[str, str], field: str) -> None:
+    """Raises ``InvalidRequest``, naming the ``field``."""
     if len(headers) > MAX_HEADERS:
-        raise InvalidRequest(f"{where}.headers are {len(headers)}, at most {MAX_HEADERS} are taken")
+        raise InvalidRequest(f"{field} are {len(headers)}, at most {MAX_HEADERS} are taken")
     for name in headers:
         if not _HEADER_NAME.fullmatch(name):
-            raise InvalidRequest(f"{where}.headers: {name!r} is not a header's name: use letters, digits and -")
+            raise InvalidRequest(f"{field}: {name!r} is not a header's name: use letters, digits and -")

@@ -49,4 +49,5 @@ def decode_dead_letter_info(data: bytes) -> DeadLetterInfo:
         failed_at_ms=int(value["failedAt"]),
         redrives=int(value.get("redrives", 0)),
         subscription_uid=value.get("subscriptionId", ""),
+        topic_uid=value.get("topicId", ""),
     )

@@ -17,12 +17,13 @@ is not made here: the reconciler does that.
 from mqops.streams.engine import Streams
 from mqops.streams.fetch import PULL_CONSUMER, Fetched, StoredMessage
 from mqops.streams.lane import Claim, Lane
-from mqops.streams.letters import LetterBox, Letters, Returning, Sought, token_of
+from mqops.streams.letters import REMEMBERED_MS, LetterBox, Letters, Returning, Sought, token_of
 from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Sent, Stored, Unknown
 from mqops.streams.sweep import Sweeper
 
 __all__ = [
     "PULL_CONSUMER",
+    "REMEMBERED_MS",
     "Claim",
     "Doubt",
     "Fetched",

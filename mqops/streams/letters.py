@@ -26,6 +26,7 @@ REMEMBERED_MS = 400 * 86_400_000
 REMOVED_MS = 600_000
 """And when its letter is gone: whoever has read it redrives it sooner than that, or not at all."""
 
+
 @dataclass(frozen=True, slots=True)
 class Sought:
     """Which dead letters are meant; empty is any."""
@@ -130,9 +131,11 @@ class Letters:
         arguments: list[Argument] = [box.topic, box.partition, counter, *(str(letter.position) for letter in letters)]
         return [result == 1 for result in await self._call(REMOVE_LETTERS, box.bucket, arguments)]
 
-    async def let_go(self, lane: Lane, letters: Sequence[StoredMessage], now_ms: int) -> None:
+    async def let_go(self, lane: Lane, letters: Sequence[StoredMessage]) -> None:
         """Letters that were put back are removed: their tokens are not needed for long. Raises
         ``BrokerNotAvailable``."""
+        seconds, _ = await _answered(self._connection.call("TIME"))
+        now_ms = int(seconds) * 1000
         key = self._keys.redriven(lane.bucket, lane.subscription, lane.partition)
         scores = [part for letter in letters for part in (now_ms + REMOVED_MS, token_of(letter))]
         await _answered(self._connection.call("ZADD", key, "XX", *scores))

@@ -24,6 +24,8 @@ TOPIC = "seeded"
 """A topic of acme, with a subscription of this name, of a source; the source has this name too. And a topic of
 ``system``, which the internal API publishes to."""
 INTERNAL = "/internal/mq/"
+FAILED = "seeded-failed"
+"""Where that subscription's dead letters are."""
 
 NO_MESSAGE = "01a2077e-6dc8-7ad8-8000-acde30c571f7"
 
@@ -71,7 +73,8 @@ class Seeds:
         installation = self.platform.installation
         installation.put("Source", "", TOPIC, {"path": TOPIC})
         installation.topic("acme", TOPIC)
-        installation.subscription("acme", TOPIC, topic=TOPIC)
+        installation.topic("acme", FAILED, maxBacklog=None)
+        installation.subscription("acme", TOPIC, topic=TOPIC, deadLetter=FAILED, retry={"maxAttempts": 1})
         installation.topic("system", TOPIC)
         installation.annotate("Topic", "system", TOPIC, {INTERNAL_API: ", ".join(INTERNAL_PATHS)})
         for tenant in ("acme", "globex", "system"):
@@ -102,6 +105,10 @@ class Seeds:
         rest = operation.path.removeprefix(f"{API}/{plural}").removeprefix("/{name}")
         if rest == "/messages/{id}":
             return self._about_a_message(operation, self._acted_on(plural))
+        if rest.startswith("/deadletters"):
+            name = FAILED if plural == "topics" else TOPIC
+            letter = self.letter() if "{id}" in rest else NO_MESSAGE
+            return Sent(operation, name, _BODIES_OF_ONE[rest], letter)
         if rest:
             return Sent(operation, self._acted_on(plural), _BODIES_OF_ONE[rest])
         if "{name}" not in operation.path:
@@ -112,6 +119,15 @@ class Seeds:
     def _about_a_message(self, operation: Operation, name: str) -> Sent:
         answer = self.client("acme").post(f"/{plural_of(operation)}/{name}/publish", {"payload": 1})
         return Sent(operation, name, message=answer.body["messageIds"][0])
+
+    def letter(self) -> str:
+        """The id of a new dead letter of the subscription ``TOPIC``."""
+        client = self.client("acme")
+        assert client.publish(TOPIC, {"payload": 1}).status == 200
+        for message in client.pull(TOPIC, 100):
+            client.settle("nack", TOPIC, message["ackId"])
+        [*_, letter] = client.get(f"{API}/subscriptions/{TOPIC}/deadletters?limit=500").body["items"]
+        return str(letter["id"])
 
     def made(self, plural: str) -> str:
         """The name of something new of acme; of the only source."""
@@ -162,5 +178,8 @@ _BODIES_OF_ONE: Mapping[str, Any] = {
     "/ack": {"ackIds": ["x"]},
     "/nack": {"ackIds": ["x"]},
     "/extend": {"ackIds": ["x"]},
+    "/deadletters/redrive": {"all": True},
+    "/deadletters/discard": {"all": True},
+    **dict.fromkeys(("/deadletters", "/deadletters/{id}")),
     **dict.fromkeys(("/pull", "/stream", "/messages", "/purge", "/pause", "/resume")),
 }

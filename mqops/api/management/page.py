@@ -82,7 +82,7 @@ def query_of(parameters: Mapping[str, Any]) -> Query:
         raise InvalidRequest(f"sort is one of {', '.join(ORDERS)}, with a - before it for the other way round")
     cursor = single(parameters, "cursor")
     after = None if cursor is None else _read(cursor, sort)
-    return Query(_limit(single(parameters, "limit")), sort, _labels(single(parameters, "labelSelector")), after)
+    return Query(limit_of(single(parameters, "limit")), sort, _labels(single(parameters, "labelSelector")), after)
 
 
 def refuse_unknown(parameters: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -100,7 +100,8 @@ def single(parameters: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def _limit(text: str | None) -> int:
+def limit_of(text: str | None) -> int:
+    """How many entries a page has. Raises ``InvalidRequest``."""
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT):

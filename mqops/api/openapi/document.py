@@ -1,5 +1,4 @@
 """Puts the description together."""
-
 from collections.abc import Iterable, Mapping
 from functools import cache
 
@@ -13,9 +12,17 @@ from mqops.errors import MqopsError
 
 _DRY: Schema = {"type": "string", "enum": ["true", "false"], "default": "false"}
 
+_SOME_TEXT: Schema = {**TEXT, "minLength": 1}
+
 PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "name": ("path", "A name or uid.", TEXT),
-    "id": ("path", "A message's id.", TEXT),
+    "id": ("path", "The id of a message, or of a dead letter.", TEXT),
+    "reason": ("query", "Why it failed.", _SOME_TEXT),
+    "originalTopic": ("query", "Where it comes from; of another tenant with it in front: tenant/name.", _SOME_TEXT),
+    "subscription": ("query", "That failed: its name now or then, or its uid.", _SOME_TEXT),
+    "key": ("query", "Its key.", TEXT),
+    "since": ("query", "It failed then or later.", {**TEXT, "format": "date-time"}),
+    "until": ("query", "It failed before.", {**TEXT, "format": "date-time"}),
     "after": ("query", "The cursor of an earlier answer, or latest.", TEXT),
     "max": (
         "query",

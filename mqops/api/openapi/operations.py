@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from mqops.api.deadletters.query import FILTERS
 from mqops.api.management.write import GUARD_SWITCHES
 from mqops.errors import (
     BrokerNotAvailable,
@@ -85,6 +86,7 @@ def operations() -> Iterator[Operation]:
     for kind in KINDS.values():
         yield from _of_kind(kind)
     yield from _acting()
+    yield from _dead_letters()
     yield _plans()
     yield from _internal()
     yield from _health()
@@ -228,6 +230,27 @@ def _acting() -> Iterator[Operation]:
             (*_ALWAYS, *_BODY, SubscriptionNotFound, PreconditionFailed, BrokerNotAvailable, OutcomeUnknown),
             headers=("ETag",),
         )
+
+
+def _dead_letters() -> Iterator[Operation]:
+    filters = tuple(name for name in FILTERS if name != "subscription")
+    for plural, missing, parameters in (
+        ("topics", (TopicNotFound, PublishFailed), FILTERS),
+        ("subscriptions", (SubscriptionNotFound, ConsumerFailed), filters),
+    ):
+        root, tag = f"{_ROOT}/{plural}/{{name}}/deadletters", "dead letters"
+        errors = (*_ALWAYS, *missing, Conflict, BrokerNotAvailable)
+        paging = (*parameters, "limit", "cursor")
+        yield Operation("GET", root, "List dead letters", tag, {200: "Letters"}, "", paging, errors)
+        yield Operation("GET", f"{root}/{{id}}", "Show a dead letter", tag, {200: "MessageJson"}, errors=errors)
+        acting = (*errors, *_BODY)
+        for verb, summary, also in (
+            ("redrive", "Have dead letters handed out again", (TopicNotFound, PublishFailed)),
+            ("discard", "Remove dead letters for good", ()),
+        ):
+            word = verb.capitalize()
+            answers, body = {200: f"{word}Done"}, f"{word}Body"
+            yield Operation("POST", f"{root}/{verb}", summary, tag, answers, body, errors=(*acting, *also))
 
 
 def _plans() -> Operation:

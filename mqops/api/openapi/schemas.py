@@ -8,6 +8,7 @@ import msgspec
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from mqops.api.deadletters.act import DiscardBody, RedriveBody
 from mqops.api.management.operate import PauseBody
 from mqops.api.management.plans import PlansBody
 from mqops.api.message_json import MessageJson
@@ -57,6 +58,8 @@ def schemas() -> dict[str, Schema]:
         SettleBody,
         NackBody,
         ExtendBody,
+        RedriveBody,
+        DiscardBody,
         PauseBody,
         PlansBody,
         MessageJson,
@@ -88,7 +91,13 @@ def _of_messages() -> dict[str, Schema]:
     sent_to = _object({"partition": _NUMBER, "offset": _NOTHING})
     result = _object({"status": {"enum": ["stored", "not_stored", "unknown", "sent"]}})
     settled = {"enum": ["acked", "nacked", "dead_lettered", "dropped", "extended", "lost", "invalid"]}
+    # As everywhere in an answer about several, each of them may have its error.
+    skipped = _list(_object({"id": TEXT, "code": TEXT, "message": TEXT}, {"details": {"type": "object"}}))
+    acted = {"dryRun": {"type": "boolean"}, "skipped": skipped, "cursor": _either(TEXT, _NOTHING)}
     return {
+        "Letters": _object({"items": _list(reference("MessageJson")), "cursor": _either(TEXT, _NOTHING)}),
+        "RedriveDone": _object({**acted, "redriven": _NUMBER}),
+        "DiscardDone": _object({**acted, "discarded": _NUMBER}),
         "Published": _object(
             {"messageIds": _list(TEXT), "partitions": _list(place), "timestamp": _TIME}, {"results": _list(result)}
         ),
