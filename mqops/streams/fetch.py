@@ -99,7 +99,7 @@ class Fetcher:
             while True:
                 reply = await self._find(bucket, topic, partition, message_id, start, last)
                 if len(reply) == 2:
-                    return _stored(partition, *reply)
+                    return stored_message(partition, *reply)
                 if not reply:
                     break
                 start = f"({reply[0].decode()}"

@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 from variables import variables_read
 
 from mqops.api import edge, message_json, peek, publish_body, publisher, pull, puller, settle
+from mqops.api.deadletters import act
+from mqops.api.deadletters.query import FILTERS, FilterBody
 from mqops.api.errors import status_of
 from mqops.api.management import page, plans
 from mqops.api.openapi.document import description
@@ -315,6 +317,14 @@ def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
     assert named("Pull, ack, nack") == {*message_json.MessageJson.__struct_encode_fields__, *statuses}
     reasons = set(re.findall(r"``(\w+)``", (ROOT / "mqops/message.py").read_text().partition("reason: str")[2][:200]))
     assert named("Dead letters") == reasons
+
+
+def test_every_field_about_dead_letters_is_in_its_table() -> None:
+    assert named("List dead letters") == {*FILTERS, "limit", "cursor"}
+    fields = act.RedriveBody.__struct_encode_fields__
+    assert set(act.DiscardBody.__struct_encode_fields__) <= set(fields)
+    assert named("Redrive and discard") == set(fields)
+    assert list(FILTERS) == list(FilterBody.__struct_encode_fields__)
 
 
 def test_every_field_of_a_plans_request_and_answer_is_in_its_table() -> None:
