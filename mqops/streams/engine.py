@@ -63,7 +63,7 @@ class Streams:
         self._fetching = Connection(address, f"{name}:fetch", (FETCH, FIND))
         self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, EXTEND, DEAD_LETTER))
         self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
-        self._redriving = Connection(address, f"{name}:letters", (LETTERS, REDRIVE, REMOVE_LETTERS, PUBLISH))
+        self._redriving = Connection(address, f"{name}:letters", (LETTERS, FIND, REDRIVE, REMOVE_LETTERS, PUBLISH))
         self._listening = Connection(address, f"{name}:bell")
         self._fencing = Connection(address, f"{name}:fence")
         self._publisher = Publisher(self._publishing, keys, installation)

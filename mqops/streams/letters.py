@@ -15,7 +15,7 @@ from mqops.errors import BrokerNotAvailable
 from mqops.keys import Keyspace
 from mqops.message import NewMessage, Position
 from mqops.streams.connection import Argument, Connection, ConnectionLost, NotSent, ReplyError
-from mqops.streams.fetch import StoredMessage, stored_message
+from mqops.streams.fetch import Fetcher, StoredMessage, stored_message
 from mqops.streams.lane import Lane
 from mqops.streams.outcome import Outcome
 from mqops.streams.publish import Publisher
@@ -83,6 +83,7 @@ class Letters:
         self._connection = connection
         self._keys = keys
         self._bell = keys.bell(installation)
+        self._fetcher = Fetcher(connection, keys, keys.repairs(installation))
         self._publisher = Publisher(connection, keys, installation)
 
     async def look(
@@ -94,22 +95,15 @@ class Letters:
         start = first if after is None else f"({after}"
         end = "+" if sought.until_ms is None else f"({max(0, sought.until_ms)}-0"
         key = "" if sought.key is None else f"={sought.key}"
-        return await self._look(
-            box, (start, end, most, 1 if with_bodies else 0, sought.reason, sought.topic, key, *sought.subscriptions)
-        )
+        arguments = (start, end, most, int(with_bodies), sought.reason, sought.topic, key, *sought.subscriptions)
+        now_ms, last, *entries = await self._call(LETTERS, box.bucket, (box.topic, box.partition, *arguments))
+        letters = [stored_message(box.partition, entry_id, fields) for entry_id, fields in entries]
+        return Found(letters, Position.parse(last.decode()) if last else None, int(now_ms))
 
     async def find(self, box: LetterBox, letter_id: bytes) -> StoredMessage | None:
         """The letter with this id, if it is there. Raises ``BrokerNotAvailable``."""
-        ms = int.from_bytes(letter_id[:6], "big")
-        start = f"{ms}-0"
-        while True:
-            found = await self._look(box, (start, str(ms), 100, 1, "", "", ""))
-            for letter in found.letters:
-                if letter.id == letter_id:
-                    return letter
-            if found.after is None:
-                return None
-            start = f"({found.after}"
+        found = await self._fetcher.find(box.bucket, box.topic, box.partition, letter_id)
+        return found if found is not None and found.record else None
 
     async def put_back(self, lane: Lane, messages: Sequence[Returning]) -> bool:
         """Have the lane hand these out again, each once however often this is called. False: the lane is not there,
@@ -145,12 +139,6 @@ class Letters:
         for message in messages:
             key = self._keys.dedup(message.bucket, message.topic, message.dedup)
             await _answered(self._connection.call("PEXPIRE", key, REMOVED_MS))
-
-    async def _look(self, box: LetterBox, arguments: Sequence[Argument]) -> Found:
-        reply = await self._call(LETTERS, box.bucket, (box.topic, box.partition, *arguments))
-        now_ms, after, *entries = reply
-        letters = [stored_message(box.partition, entry_id, fields) for entry_id, fields in entries]
-        return Found(letters, Position.parse(after.decode()) if after else None, int(now_ms))
 
     async def _call(self, script: Any, bucket: int, arguments: Sequence[Argument]) -> Any:
         return await _answered(self._connection.run(script, self._keys.epoch(bucket), *arguments))

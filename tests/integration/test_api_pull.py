@@ -71,7 +71,7 @@ def test_a_nack_brings_it_back_and_the_last_one_to_the_dead_letters(platform: Pl
         "subscription": f"acme/{subscription}",
         "reason": "retries_exhausted",
         "attempts": 2,
-            "redrives": 0,
+        "redrives": 0,
     }
 
 

@@ -1,4 +1,5 @@
 """Puts the description together."""
+
 from collections.abc import Iterable, Mapping
 from functools import cache
 
