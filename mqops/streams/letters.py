@@ -95,8 +95,9 @@ class Letters:
         start = first if after is None else f"({after}"
         end = "+" if sought.until_ms is None else f"({max(0, sought.until_ms)}-0"
         key = "" if sought.key is None else f"={sought.key}"
-        arguments = (start, end, most, int(with_bodies), sought.reason, sought.topic, key, *sought.subscriptions)
-        now_ms, last, *entries = await self._call(LETTERS, box.bucket, (box.topic, box.partition, *arguments))
+        arguments: list[Argument] = [box.topic, box.partition, start, end, most, int(with_bodies)]
+        arguments += (sought.reason, sought.topic, key, *sought.subscriptions)
+        now_ms, last, *entries = await self._call(LETTERS, box.bucket, arguments)
         letters = [stored_message(box.partition, entry_id, fields) for entry_id, fields in entries]
         return Found(letters, Position.parse(last.decode()) if last else None, int(now_ms))
 

@@ -21,7 +21,17 @@ from mqops.codec.envelope import encode_envelope
 from mqops.codec.payload import JSON
 from mqops.errors import Conflict, ConsumerFailed, InvalidRequest, MqopsError, PayloadTooLarge
 from mqops.message import DeadLetterInfo, NewMessage, new_message_id
-from mqops.streams import REMEMBERED_MS, Lane, LetterBox, Letters, Returning, Stored, StoredMessage, token_of
+from mqops.streams import (
+    REMEMBERED_MS,
+    Lane,
+    LetterBox,
+    Letters,
+    NotStored,
+    Returning,
+    StoredMessage,
+    Unknown,
+    token_of,
+)
 
 _DIGEST = b"of a dead letter"
 """The same for every try: what was sent first under a letter's id is what was redriven."""
@@ -164,10 +174,10 @@ class Redriver:
         outcomes = await self._letters.send([message for _, message in sending])
         sent = []
         for (letter, message), outcome in zip(sending, outcomes, strict=True):
-            if isinstance(outcome, Stored):
-                sent.append((letter, message))
-            else:
+            if isinstance(outcome, NotStored | Unknown):
                 skipped.append(Skipped(letter.id, error_of(outcome, self._catalog)))
+            else:
+                sent.append((letter, message))
         if not sent:
             return 0
         removed = sum(await self._letters.remove(box, [letter for letter, _ in sent], "redriven"))
