@@ -6,10 +6,13 @@ Scripts receive a bucket's epoch key and derive the rest from its prefix, in the
 
     mq:{b07}:epoch                   string: present once the reconciler prepared this server (gone after a flush)
     mq:{b07}:index                   hash: uid → kind, of all that lives in the bucket
-    mq:{b07}:due · :ready            zsets of "<subscription>:<partition>": next timer (ms) · since when there is work
+    mq:{b07}:due · :ready            zsets of "<subscription>:<partition>": next timer (ms) · since when there is work;
+                                     `due` also has "<topic>:delay": when the next scheduled message is due
     mq:{b07}:held:<consumer>         set of "<subscription>:<partition>" a push worker has taken messages from
     mq:{b07}:<topic>:meta · :groups  hash: settings and counters · hash: subscription uid → own | foreign
     mq:{b07}:<topic>:dedup:<token>   string: the first publish under an idempotency key
+    mq:{b07}:<topic>:delay           zset: number and message id → when it is due (ms)
+    mq:{b07}:<topic>:delay:b         hash: message id → number, and what is to be stored then
     mq:{b07}:<topic>:<p>:s · :armed  stream · set of subscriptions with nothing left to read
     mq:{b07}:<sub>:meta              hash: settings, positions and counters
     mq:{b07}:<sub>:<p>:lease         zset: entry id → lease deadline (ms)
@@ -67,6 +70,9 @@ class Keyspace:
     def stream(self, bucket: int, topic: str, partition: int) -> str:
         return f"{self.bucket(bucket)}{topic}:{partition}:s"
 
+    def delay(self, bucket: int, topic: str) -> str:
+        return f"{self.bucket(bucket)}{topic}:delay"
+
     def armed(self, bucket: int, topic: str, partition: int) -> str:
         return f"{self.bucket(bucket)}{topic}:{partition}:armed"
 
@@ -111,7 +117,8 @@ class Keyspace:
         return self.prefix + "fence"
 
     def bell(self, installation: str) -> str:
-        """Channel: "<bucket> <subscription>:<partition> …" rings when messages arrive where readers had run dry.
+        """Channel: "<bucket> <subscription>:<partition> …" rings when messages arrive where readers had run dry, and
+        "<bucket> @<ms>" when the sweeper has to come earlier than it knows.
         Channels know no database number, so the installation is part of the name."""
         return f"{self.prefix}{installation}:bell"
 

@@ -151,11 +151,13 @@ class Cost:
     """Stored, finished or not; of a subscription none are its own."""
     unfinished: int
     """Not yet handled by every subscription: undelivered, leased or waiting to be tried again. A topic's messages that
-    nobody subscribes to, and dead letters, are unfinished as long as they are there."""
+    nobody subscribes to, and dead letters, are unfinished as long as they are there; so is what waits for its time."""
     in_flight: int
     """Leased to consumers right now."""
     readers: int
     """Subscriptions that read it; of a subscription none."""
+    scheduled: int = 0
+    """How many of the unfinished wait for their time; of a subscription none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from mqops.codec.envelope import encode_envelope
 from mqops.keys import Keyspace
 from mqops.message import Envelope, NewMessage, new_message_id
-from mqops.streams import Claim, Lane, Outcome, Streams
+from mqops.streams import Claim, Lane, Outcome, Streams, When
 
 Result = TypeVar("Result")
 
@@ -16,7 +16,26 @@ INSTALLATION = "11111111-1111-4111-8111-111111111111"
 
 def publish(redis_url: str, topic: Lane, generation: int, payloads: Sequence[bytes]) -> list[Outcome]:
     """What became of each, published to the topic and partition of ``topic``."""
-    messages = [
+    messages = _messages(topic, generation, payloads)
+
+    async def send(streams: Streams) -> list[Outcome]:
+        return await streams.publish(messages)
+
+    return _with_streams(redis_url, send)
+
+
+def schedule(redis_url: str, topic: Lane, generation: int, payloads: Sequence[bytes], delay_ms: int) -> list[Outcome]:
+    """What became of each, to be published after a delay."""
+    messages = _messages(topic, generation, payloads)
+
+    async def send(streams: Streams) -> list[Outcome]:
+        return await streams.scheduler.schedule(messages, When(is_delay=True, ms=delay_ms))
+
+    return _with_streams(redis_url, send)
+
+
+def _messages(topic: Lane, generation: int, payloads: Sequence[bytes]) -> list[NewMessage]:
+    return [
         NewMessage(
             topic.bucket,
             topic.topic,
@@ -29,11 +48,6 @@ def publish(redis_url: str, topic: Lane, generation: int, payloads: Sequence[byt
         )
         for payload in payloads
     ]
-
-    async def send(streams: Streams) -> list[Outcome]:
-        return await streams.publish(messages)
-
-    return _with_streams(redis_url, send)
 
 
 def take(redis_url: str, lane: Lane, count: int) -> list[bytes]:

@@ -27,6 +27,8 @@ from mqops.api.publish import Publish, PublishRoute
 from mqops.api.publisher import Publisher
 from mqops.api.pull import Pull
 from mqops.api.puller import Puller
+from mqops.api.schedule import PublishLater, Scheduled, ScheduledList, ScheduledMember
+from mqops.api.schedule_body import read_delayed_body, read_scheduled_body
 from mqops.api.settle import ExtendBody, NackBody, Settle, SettleBody, Settling
 from mqops.api.stream import Stream, Streaming
 from mqops.api.waiting import WaitingRoom
@@ -81,6 +83,8 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
 
     app.add_route("/api/v1/mq/publish", PublishRoute(publish))
     app.add_route("/api/v1/mq/publish/batch", PublishBatch(access, publisher, feed))
+    app.add_route("/api/v1/mq/publish/delayed", PublishLater(read_delayed_body, access, publisher, feed))
+    app.add_route("/api/v1/mq/publish/scheduled", PublishLater(read_scheduled_body, access, publisher, feed))
     app.add_route("/api/v1/mq/topics/{name}/publish", PublishRoute(publish, "Topic"))
     app.add_route("/api/v1/mq/queues/{name}/publish", PublishRoute(publish, "Queue"))
 
@@ -89,6 +93,10 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     app.add_route("/api/v1/mq/topics/{name}/messages", Peek(access, directory, streams))
     app.add_route("/api/v1/mq/topics/{name}/messages/{id}", Message(access, directory, streams, "Topic"))
     app.add_route("/api/v1/mq/queues/{name}/messages/{id}", Message(access, directory, streams, "Queue"))
+    for plural, kind in (("topics", "Topic"), ("queues", "Queue")):
+        scheduled = Scheduled(kind, access, directory, streams)
+        app.add_route(f"/api/v1/mq/{plural}/{{name}}/scheduled", ScheduledList(scheduled))
+        app.add_route(f"/api/v1/mq/{plural}/{{name}}/scheduled/{{id}}", ScheduledMember(scheduled))
 
     for kind, plural in (("Topic", "topics"), ("Subscription", "subscriptions")):
         letters, over = f"/api/v1/mq/{plural}/{{name}}/deadletters", (access, directory, feed, streams.letters, kind)

@@ -8,7 +8,7 @@ import msgspec
 from mqops.access import Caller
 from mqops.api.publish_body import DEFAULT_OPTIONS, MessageBody, Options
 from mqops.catalog import TopicEntry
-from mqops.streams import NotStored, Outcome, Reason
+from mqops.streams import NotStored, Outcome, Reason, When
 
 _WORTH_A_LOOK = frozenset({Reason.STALE, Reason.GONE})
 
@@ -37,6 +37,8 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     options: Options = DEFAULT_OPTIONS
     first: int = 0
     """Number of the first message in its request: with an idempotency key it tells each from the others."""
+    when: When | None = None
+    """To be kept until then; None to be stored at once."""
 
 
 class Publishing(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from mqops.errors import (
     QuotaExceeded,
 )
 from mqops.message import format_id
-from mqops.streams import Doubt, NotStored, Outcome, Reason, Sent, Stored, Unknown
+from mqops.streams import Doubt, NotStored, Outcome, Reason, Scheduled, Sent, Stored, Unknown
 
 Result = Outcome | MqopsError
 """What became of a message of a batch; an error when its whole request was refused."""
@@ -31,7 +31,17 @@ ACCEPTED = 202
 MULTI_STATUS = 207
 
 _BACKLOG_RETRY_SECONDS = 5
-_STATUS_WORDS = {Sent: "sent", Stored: "stored", NotStored: "not_stored", Unknown: "unknown"}
+_STATUS_WORDS = {
+    Sent: "sent",
+    Stored: "stored",
+    Scheduled: "scheduled",
+    NotStored: "not_stored",
+    Unknown: "unknown",
+}
+
+
+TAKEN = Stored | Scheduled | Sent
+"""What there is nothing more to be said of."""
 
 
 def answer_publish(outcomes: Sequence[Outcome], catalog: Catalog) -> Answer:
@@ -49,7 +59,7 @@ def answer_batch(results: Sequence[Result], catalog: Catalog) -> Answer:
 def _several(outcomes: Sequence[Result], catalog: Catalog, *, with_results: bool = False) -> Answer:
     taken = [outcome for outcome in outcomes if isinstance(outcome, Stored | Sent)]
     if not taken:
-        raise _refusal(outcomes, catalog)
+        raise refusal(outcomes, catalog)
     times = [outcome.position.milliseconds for outcome in taken if isinstance(outcome, Stored)]
     body: dict[str, Any] = {
         "messageIds": [_message_id(outcome) for outcome in outcomes],
@@ -57,7 +67,7 @@ def _several(outcomes: Sequence[Result], catalog: Catalog, *, with_results: bool
         "timestamp": format_ms(max(times) if times else now_ms()),
     }
     if with_results or len(taken) < len(outcomes):
-        body["results"] = [_result(outcome, catalog) for outcome in outcomes]
+        body["results"] = [result_of(outcome, catalog) for outcome in outcomes]
     status = MULTI_STATUS if len(taken) < len(outcomes) else OK if times else ACCEPTED
     return Answer(status, msgspec.json.encode(body))
 
@@ -112,9 +122,10 @@ def _backlog(holder: str, catalog: Catalog) -> QuotaExceeded:
     )
 
 
-def _refusal(outcomes: Sequence[Result], catalog: Catalog) -> MqopsError:
-    errors = [error_of(outcome, catalog) for outcome in outcomes if not isinstance(outcome, Stored | Sent)]
-    results = [_result(outcome, catalog) for outcome in outcomes] if len(outcomes) > 1 else None
+def refusal(outcomes: Sequence[Result], catalog: Catalog) -> MqopsError:
+    """What to answer when none of the messages was taken."""
+    errors = [error_of(outcome, catalog) for outcome in outcomes if not isinstance(outcome, TAKEN)]
+    results = [result_of(outcome, catalog) for outcome in outcomes] if len(outcomes) > 1 else None
     # One that may be stored comes first: sending all of them again would not be safe.
     first = next((error for error in errors if isinstance(error, OutcomeUnknown)), errors[0])
     if isinstance(first, OutcomeUnknown):
@@ -124,9 +135,10 @@ def _refusal(outcomes: Sequence[Result], catalog: Catalog) -> MqopsError:
     return first
 
 
-def _result(outcome: Result, catalog: Catalog) -> dict[str, Any]:
+def result_of(outcome: Result, catalog: Catalog) -> dict[str, Any]:
+    """What became of one message of several."""
     status = {"status": _STATUS_WORDS.get(type(outcome), "not_stored")}
-    return status if isinstance(outcome, Stored | Sent) else {**status, **body_of(error_of(outcome, catalog))}
+    return status if isinstance(outcome, TAKEN) else {**status, **body_of(error_of(outcome, catalog))}
 
 
 def _message_id(outcome: Result) -> str | None:

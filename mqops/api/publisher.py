@@ -11,14 +11,14 @@ from mqops.access import Caller
 from mqops.api.directory import Directory
 from mqops.api.partitioning import Partitioner
 from mqops.api.publication import NO_CONTEXT, Context, Publication, Publishing, outdated_of
-from mqops.api.publish_body import MessageBody, Options
+from mqops.api.publish_body import MessageBody
 from mqops.api.unheard import Unheard
 from mqops.catalog import CatalogFeed, TopicEntry
 from mqops.codec.envelope import content_digest, encode_envelope
 from mqops.codec.payload import JSON
 from mqops.errors import InvalidRequest, MqopsError, PayloadTooLarge
 from mqops.message import Envelope, NewMessage, new_message_id
-from mqops.streams import Doubt, NotStored, Outcome, Reason, Streams, Unknown
+from mqops.streams import Doubt, NotStored, Outcome, Reason, Streams, Unknown, When
 
 CATCH_UP_SECONDS = 1.0
 _BETWEEN_LOOKS_SECONDS = 0.1
@@ -42,7 +42,7 @@ class Publisher:
         is stored."""
         topic = self._directory.publishable(caller, publication.kind, publication.name)
         pending = self._prepare(caller, topic, publication, range(len(publication.messages)))
-        publishing = Publishing(caller, topic, publication, self._send(pending, publication.options))
+        publishing = Publishing(caller, topic, publication, self._send(pending, publication))
         return publishing if publication.options.acks else self._unheard.leave(publishing, pending, self.catch_up)
 
     async def finish(self, publishing: Publishing) -> list[Outcome]:
@@ -71,7 +71,7 @@ class Publisher:
                     break  # declared, and not there: only the reconciler can help
                 await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
                 continue
-            again = await self._send(self._prepare(caller, topic, publication, outdated), publication.options)
+            again = await self._send(self._prepare(caller, topic, publication, outdated), publication)
             outcomes = outcomes.copy()
             for index, outcome in zip(outdated, again, strict=True):
                 outcomes[index] = outcome
@@ -79,9 +79,12 @@ class Publisher:
                 break
         return outcomes
 
-    def _send(self, messages: list[NewMessage], options: Options) -> "asyncio.Future[list[Outcome]]":
+    def _send(self, messages: list[NewMessage], publication: Publication) -> "asyncio.Future[list[Outcome]]":
+        options, when = publication.options, publication.when
         sent: asyncio.Future[list[Outcome]]
-        if options.acks == "all":
+        if when is not None:
+            sent = asyncio.ensure_future(self._streams.schedule(messages, when, synced=options.acks == "all"))
+        elif options.acks == "all":
             sent = asyncio.ensure_future(self._streams.publish_synced(messages))
         else:
             sent = self._streams.publish(messages)
@@ -119,7 +122,7 @@ class Publisher:
                     payload=payload,
                     dedup=token,
                     window_ms=window_ms,
-                    digest=_digest(caller.producer, message) if token else b"",
+                    digest=_digest(caller.producer, message, publication.when) if token else b"",
                 )
             )
         return prepared
@@ -175,7 +178,7 @@ def _token(producer: str, message: MessageBody, publication: Publication, index:
     return f"{producer}:{key}:{publication.first + index}" if key else ""
 
 
-def _digest(producer: str, message: MessageBody) -> bytes:
+def _digest(producer: str, message: MessageBody, when: When | None) -> bytes:
     """The same for a repeated message, whatever the try is part of."""
     envelope = Envelope(message.headers or {}, JSON, producer, message.timestamp_ms)
-    return content_digest(message.key or "", envelope, message.data)
+    return content_digest(message.key or "", envelope, message.data, str(when) if when else "")

@@ -33,12 +33,14 @@ class Start(StrEnum):
     EARLIEST = "earliest"
 
 
-_Tenant = Annotated[
+TenantOption = Annotated[
     str | None, typer.Option(help="Act in this tenant; for principals of the tenant system. Or write TENANT/NAME.")
 ]
-_Server = Annotated[str | None, typer.Option(help="Without it, MQOPS_URL or the `mqops up` of this directory.")]
-_Credential = Annotated[str | None, typer.Option(help="A key. Without it, MQOPS_CREDENTIAL or that of `mqops up`.")]
-_OutputOption = Annotated[Output, typer.Option("--output", "-o", help="json: one line a message.")]
+ServerOption = Annotated[str | None, typer.Option(help="Without it, MQOPS_URL or the `mqops up` of this directory.")]
+CredentialOption = Annotated[
+    str | None, typer.Option(help="A key. Without it, MQOPS_CREDENTIAL or that of `mqops up`.")
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="json: one line a message.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,10 +56,14 @@ def publish(
     key: Annotated[str | None, typer.Option(help="Messages of one key stay in order, in one partition.")] = None,
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME=VALUE; may be repeated.")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="TOPIC is a queue.")] = False,
-    tenant: _Tenant = None,
-    server: _Server = None,
-    credential: _Credential = None,
-    output: _OutputOption = Output.TEXT,
+    delay: Annotated[
+        str | None, typer.Option("--delay", metavar="DURATION", help="Not before, like 30s or 2h.")
+    ] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="RFC 3339: 2026-12-24T18:00:00+01:00")] = None,
+    tenant: TenantOption = None,
+    server: ServerOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Publish one message."""
     import msgspec
@@ -68,11 +74,18 @@ def publish(
         message["key"] = key
     if header:
         message["headers"] = dict(_header(text) for text in header)
-    answer = remote.call("POST", remote.path("queues" if queue else "topics", name, "publish"), message)
+    if delay is None and at is None:
+        answer = remote.call("POST", remote.path("queues" if queue else "topics", name, "publish"), message)
+    else:
+        body = {"queue" if queue else "topic": name, **message, **when_of(delay, at)}
+        answer = remote.call("POST", remote.path("publish", "delayed" if at is None else "scheduled"), body)
     if output is Output.JSON:
-        _print_json(answer)
+        print_json(answer)
         return
     place = answer["partitions"][0]
+    if "scheduledAt" in answer:
+        print(f"{answer['messageIds'][0]} is due at {answer['scheduledAt'][0]} in partition {place['partition']}")
+        return
     print(f"published {answer['messageIds'][0]} to partition {place['partition']}, offset {place['offset']}")
 
 
@@ -81,10 +94,10 @@ def pull(
     queue: Annotated[str | None, typer.Option("--queue", help="Pull from this queue instead.")] = None,
     most: Annotated[int, typer.Option("--max", min=1, max=100, help="How many at most.")] = 10,
     ack: Annotated[bool, typer.Option("--ack", help="Acknowledge what was printed; otherwise it comes again.")] = False,
-    tenant: _Tenant = None,
-    server: _Server = None,
-    credential: _Credential = None,
-    output: _OutputOption = Output.TEXT,
+    tenant: TenantOption = None,
+    server: ServerOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Take messages of a subscription or a queue, and print them."""
     if (subscription is None) == (queue is None):
@@ -110,10 +123,10 @@ def pull(
 def tail(
     topic: Annotated[str, typer.Argument(help="The topic's name or id, or TENANT/NAME.")],
     start: Annotated[Start, typer.Option("--from", help="latest: only what comes from now on.")] = Start.LATEST,
-    tenant: _Tenant = None,
-    server: _Server = None,
-    credential: _Credential = None,
-    output: _OutputOption = Output.TEXT,
+    tenant: TenantOption = None,
+    server: ServerOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Print a topic's messages as they arrive, until Ctrl-C. Takes none of them, and needs no subscription."""
     name, remote = _remote(topic, tenant, server, credential)
@@ -151,6 +164,30 @@ def _remote(name: str, tenant: str | None, server: str | None, credential: str |
     return own_name, find_remote(server, credential, owner)
 
 
+def message_path(
+    topic: str, tenant: str | None, server: str | None, credential: str | None, *parts: str
+) -> tuple["Remote", str]:
+    """The server, and the path of what waits in a topic or queue; ``parts`` are its plural and maybe a message's id."""
+    name, remote = _remote(topic, tenant, server, credential)
+    plural, *message = parts
+    return remote, remote.path(plural, name, "scheduled", *message)
+
+
+def when_of(delay: str | None, at: str | None) -> dict[str, Any]:
+    """The fields that say when. Raises ``ConfigurationError`` unless exactly one is given, and for no duration."""
+    # Imported here: what a command does not use must not slow down the others.
+    from mqops.durations import parse_duration
+
+    if (delay is None) == (at is None):
+        raise ConfigurationError("say when with --delay or with --at")
+    if delay is None:
+        return {"scheduledAt": at}
+    try:
+        return {"delayMs": parse_duration(delay)}
+    except ValueError as error:
+        raise ConfigurationError(f"--delay {delay}: {error}") from error
+
+
 def _payload(data: str) -> bytes:
     """The JSON text that ``--data`` stands for. Raises ``ConfigurationError`` for what is not JSON."""
     import msgspec
@@ -177,24 +214,39 @@ def _header(text: str) -> tuple[str, str]:
 
 def _print_message(message: dict[str, Any], output: Output) -> None:
     if output is Output.JSON:
-        _print_json(message)
+        print_json(message)
         return
     place = f"{message['topic']}/{message['partition']}@{message['offset']}"
-    words = [message["publishedAt"], place, message["id"]]
-    if "key" in message:
-        words.append(f"key={message['key']}")
-    words += [f"{name}={value}" for name, value in message["headers"].items()]
+    words = [message["publishedAt"], place, message["id"], *_key_and_headers(message)]
     if message.get("attempt", 1) > 1:
         words.append(f"attempt={message['attempt']}")
     if "deadLetter" in message:
         letter = message["deadLetter"]
         words.append(f"dead letter of {letter['topic']} for {letter['subscription']}: {letter['reason']}")
+    _print_words(words, message["payload"])
+
+
+def print_scheduled(message: dict[str, Any], output: Output) -> None:
+    """A message that waits for its time."""
+    if output is Output.JSON:
+        print_json(message)
+        return
+    place = f"{message['topic']}/{message['partition']}"
+    _print_words([message["scheduledAt"], place, message["id"], *_key_and_headers(message)], message["payload"])
+
+
+def _key_and_headers(message: dict[str, Any]) -> list[str]:
+    key = [f"key={message['key']}"] if "key" in message else []
+    return [*key, *(f"{name}={value}" for name, value in message["headers"].items())]
+
+
+def _print_words(words: list[str], payload: Any) -> None:
     print(_printable(" ".join(words)))
-    payload = json.dumps(message["payload"], ensure_ascii=False, separators=(",", ":"))
-    print("  " + _printable(payload), flush=True)
+    print("  " + _printable(json.dumps(payload, ensure_ascii=False, separators=(",", ":"))), flush=True)
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """As one line."""
     print(json.dumps(value, separators=(",", ":")), flush=True)
 
 

@@ -19,12 +19,13 @@ def encode_envelope(envelope: Envelope) -> bytes:
     return _encoder.encode(envelope)
 
 
-def content_digest(key: str, envelope: Envelope, payload: bytes) -> bytes:
-    """16 bytes that are the same for two publishes of the same content under one idempotency key. Leave the trace
-    context out of ``envelope``: it is another one with every try."""
+def content_digest(key: str, envelope: Envelope, payload: bytes, when: str = "") -> bytes:
+    """16 bytes that are the same for two publishes of the same content under one idempotency key, for the same time
+    (``when``; empty for at once). Leave the trace context out of ``envelope``: it is another one with every try."""
     digest = blake2b(payload, digest_size=16)
     digest.update(key.encode())
     digest.update(encode_envelope(envelope))
+    digest.update(when.encode())
     return digest.digest()
 
 

@@ -7,6 +7,7 @@ is not made here: the reconciler does that.
     connection  one connection to the server, kept up; replies in order
     publish     group commit: many requests, one script call, an outcome for each message
     fence       publishing that waits for the disk
+    schedule    keeping messages until their time
     fetch       handing out under leases
     settle      ack, retry, dead-letter, where the token is still current
     letters     dead letters: looking for them, redriving and removing them
@@ -18,7 +19,8 @@ from mqops.streams.engine import Streams
 from mqops.streams.fetch import PULL_CONSUMER, Fetched, StoredMessage
 from mqops.streams.lane import Claim, Lane
 from mqops.streams.letters import REMEMBERED_MS, LetterBox, Letters, Returning, Sought, token_of
-from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Sent, Stored, Unknown
+from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Scheduled, Sent, Stored, Unknown
+from mqops.streams.schedule import Page, ScheduledMessage, When
 from mqops.streams.sweep import Sweeper
 
 __all__ = [
@@ -32,8 +34,11 @@ __all__ = [
     "Letters",
     "NotStored",
     "Outcome",
+    "Page",
     "Reason",
     "Returning",
+    "Scheduled",
+    "ScheduledMessage",
     "Sent",
     "Sought",
     "Stored",
@@ -41,5 +46,6 @@ __all__ = [
     "Streams",
     "Sweeper",
     "Unknown",
+    "When",
     "token_of",
 ]

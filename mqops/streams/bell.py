@@ -19,6 +19,7 @@ class Bell:
         self._channel = channel
         self._on_ring: list[Callable[[list[Ring]], None]] = []
         self._on_resync: list[Callable[[], None]] = []
+        self._on_timer: list[Callable[[int], None]] = []
         connection.on_message = self._heard
         connection.on_up = self._resync
 
@@ -29,12 +30,20 @@ class Bell:
         """``callback`` is told of lanes that have work again."""
         self._on_ring.append(callback)
 
+    def on_timer(self, callback: Callable[[int], None]) -> None:
+        """``callback`` is told of a bucket in which something is due earlier than all else was."""
+        self._on_timer.append(callback)
+
     def on_resync(self, callback: Callable[[], None]) -> None:
         """``callback`` is called after every (re)connect: rings may have been missed, look everywhere."""
         self._on_resync.append(callback)
 
     def _heard(self, _channel: str, text: str) -> None:
         bucket, *lanes = text.split(" ")
+        if lanes[0].startswith("@"):
+            for told in self._on_timer:
+                told(int(bucket))
+            return
         rings: list[Ring] = []
         for lane in lanes:
             subscription, _, partition = lane.rpartition(":")

@@ -23,6 +23,7 @@ from mqops.streams.letters import Letters
 from mqops.streams.outcome import Outcome
 from mqops.streams.progress import ProgressReader
 from mqops.streams.publish import Publisher
+from mqops.streams.schedule import Scheduler, When
 from mqops.streams.scripts import (
     ACK,
     BEAT,
@@ -37,6 +38,7 @@ from mqops.streams.scripts import (
     REDRIVE,
     REMOVE_LETTERS,
     RETRY,
+    SCHEDULE,
     SWEEP,
     TRIM,
 )
@@ -59,7 +61,7 @@ class Streams:
     def __init__(self, address: Address, keys: Keyspace, installation: str, name: str) -> None:
         self.keys = keys
         self.bell_channel = keys.bell(installation)
-        self._publishing = Connection(address, f"{name}:publish", (PUBLISH,))
+        self._publishing = Connection(address, f"{name}:publish", (PUBLISH, SCHEDULE))
         self._fetching = Connection(address, f"{name}:fetch", (FETCH, FIND))
         self._settling = Connection(address, f"{name}:settle", (ACK, RETRY, EXTEND, DEAD_LETTER))
         self._janitor = Connection(address, f"{name}:janitor", (SWEEP, REAP, TRIM, BEAT, ELECT))
@@ -67,7 +69,8 @@ class Streams:
         self._listening = Connection(address, f"{name}:bell")
         self._fencing = Connection(address, f"{name}:fence")
         self._publisher = Publisher(self._publishing, keys, installation)
-        self._fence = Fence(self._fencing, self._publisher, keys)
+        self._fence = Fence(self._fencing, keys)
+        self.scheduler = Scheduler(self._publishing, self._fetching, keys, installation)
         self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
         self._settler = Settler(self._settling, keys, self.bell_channel)
         self.progress = ProgressReader(self.ask, keys)
@@ -96,7 +99,13 @@ class Streams:
 
     async def publish_synced(self, messages: Sequence[NewMessage]) -> list[Outcome]:
         """See ``Fence.publish``."""
-        return await self._fence.publish(messages)
+        return await self._fence.publish(messages, self._publisher.publish)
+
+    async def schedule(self, messages: Sequence[NewMessage], when: When, *, synced: bool = False) -> list[Outcome]:
+        """See ``Scheduler.schedule``; ``synced``: and ``Fence.publish``."""
+        if not synced:
+            return await self.scheduler.schedule(messages, when)
+        return await self._fence.publish(messages, lambda several: self.scheduler.schedule(several, when))
 
     async def fetch(self, lane: Lane, *, consumer: str, count: int, lease_ms: int) -> Fetched:
         """See ``Fetcher.fetch``."""
@@ -145,6 +154,10 @@ class Streams:
     async def purge(self, lane: Lane) -> int:
         """See ``Settler.purge``."""
         return await self._settler.purge(lane)
+
+    def on_timer(self, callback: Callable[[int], None]) -> None:
+        """See ``Bell.on_timer``."""
+        self._bell.on_timer(callback)
 
     def on_ring(self, callback: Callable[[list[Ring]], None]) -> None:
         """See ``Bell.on_ring``."""

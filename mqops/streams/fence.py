@@ -8,20 +8,25 @@ has to run with ``appendfsync always``, where an answer says it all.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 
 from mqops.errors import PublishFailed
 from mqops.keys import Keyspace
 from mqops.message import NewMessage
 from mqops.streams.connection import Connection, ConnectionLost, NotSent, ReplyError
-from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Stored, Unknown
-from mqops.streams.publish import Publisher
+from mqops.streams.outcome import Doubt, NotStored, Outcome, Reason, Scheduled, Stored, Unknown
 
 TIMEOUT_MS = 4_000
 """What a fence waits at most; less than it takes a connection to be given up on."""
 
 _LATE = "it is written, and the Redis server did not say in time that it is on disk"
+
+
+_WRITTEN = Stored | Scheduled
+
+Send = Callable[[Sequence[NewMessage]], Awaitable[list[Outcome]]]
+"""Writes messages, and answers when Redis has them."""
 
 
 class _Way(Enum):
@@ -34,9 +39,8 @@ class _Way(Enum):
 class Fence:
     """Publishes and waits for the disk. ``connection`` is used for nothing else."""
 
-    def __init__(self, connection: Connection, publisher: Publisher, keys: Keyspace) -> None:
+    def __init__(self, connection: Connection, keys: Keyspace) -> None:
         self._connection = connection
-        self._publisher = publisher
         self._key = keys.fence
         self._way: _Way | None = None
         self._run = 0
@@ -49,22 +53,22 @@ class Fence:
         self._run += 1
         self._way = None
 
-    async def publish(self, messages: Sequence[NewMessage]) -> list[Outcome]:
-        """Outcomes in the order of ``messages``: ``Stored`` is on disk. Raises ``PublishFailed`` when this server
-        cannot tell; then nothing is stored."""
+    async def publish(self, messages: Sequence[NewMessage], send: Send) -> list[Outcome]:
+        """Outcomes in the order of ``messages``, as ``send`` has them: ``Stored`` and ``Scheduled`` are on disk. Raises
+        ``PublishFailed`` when this server cannot tell; then nothing is stored."""
         try:
             if self._way is None:
                 self._way = await self._find_way()
         except (NotSent, ConnectionLost) as error:
             return [NotStored(Reason.UNAVAILABLE, str(error))] * len(messages)
         run = self._run
-        outcomes = await self._publisher.publish(messages)
-        if not any(isinstance(outcome, Stored) for outcome in outcomes):
+        outcomes = await send(messages)
+        if not any(isinstance(outcome, _WRITTEN) for outcome in outcomes):
             return outcomes
         if await self._pass() and run == self._run:
             return outcomes
         return [
-            Unknown(outcome.id, _LATE, Doubt.UNSYNCED) if isinstance(outcome, Stored) else outcome
+            Unknown(outcome.id, _LATE, Doubt.UNSYNCED) if isinstance(outcome, _WRITTEN) else outcome
             for outcome in outcomes
         ]
 

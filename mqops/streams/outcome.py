@@ -41,6 +41,17 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled:
+    """It is kept until its time. ``duplicate``: an earlier request under the same idempotency token put it there."""
+
+    id: bytes
+    partition: int
+    due_ms: int
+    """When it is to be stored in its partition (server clock, ms since 1970)."""
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NotStored:
     """It is not in the stream; sending it again is safe."""
 
@@ -75,4 +86,4 @@ class Sent(msgspec.Struct, frozen=True):
     partition: int
 
 
-Outcome = Stored | NotStored | Unknown | Sent
+Outcome = Stored | Scheduled | NotStored | Unknown | Sent

@@ -29,7 +29,7 @@ IN_FLIGHT_BYTES = 32 * 1_048_576
 CALLS_UNDER_WAY = 3
 """Calls a bucket has on their way at most: one runs in the server while others travel, there or back."""
 
-_REFUSALS = (
+REFUSALS = (
     "OOM",
     "READONLY",
     "LOADING",
@@ -54,7 +54,7 @@ class _Request(msgspec.Struct):
     size_bytes: int
 
 
-_WORTH_A_REPAIR = frozenset({Reason.FLUSHED, Reason.GONE, Reason.DAMAGED})
+WORTH_A_REPAIR = frozenset({Reason.FLUSHED, Reason.GONE, Reason.DAMAGED})
 
 _Waiting = tuple[_Request, int, NewMessage]
 """A message, and where in which request its outcome belongs."""
@@ -131,7 +131,7 @@ class Publisher:
         elif isinstance(error, ConnectionLost):
             for request, index, message in batch:
                 self._settle(request, index, Unknown(message.id, str(error)))
-        elif str(error).startswith(_REFUSALS):
+        elif str(error).startswith(REFUSALS):
             self._finish(batch, NotStored(Reason.UNAVAILABLE, str(error)))
         else:
             log.error("the publish script failed half way: %s", error)
@@ -158,7 +158,7 @@ class Publisher:
         for (request, index, message), line in zip(batch, reply, strict=True):
             outcome = _outcome(message, line)
             self._settle(request, index, outcome)
-            if type(outcome) is NotStored and outcome.reason in _WORTH_A_REPAIR:
+            if type(outcome) is NotStored and outcome.reason in WORTH_A_REPAIR:
                 self._ask_for_repair(message.topic)
 
     def _ask_for_repair(self, uid: str) -> None:

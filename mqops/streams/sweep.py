@@ -1,7 +1,8 @@
 """What somebody has to look after: timers that run out, workers that died, messages that outlived their retention.
 
 Every data-plane process runs a ``Sweeper``; one at a time is elected, by a key with a lifetime in the Redis server, and
-does the work. It sleeps until the next timer, at most a second, so an idle installation costs next to nothing.
+does the work. It goes through everything each second, and in between through the buckets whose next timer has come, so
+an idle installation costs next to nothing.
 """
 
 import asyncio
@@ -22,6 +23,9 @@ from mqops.streams.scripts import ELECT, REAP, STALE, SWEEP, TRIM
 log = logging.getLogger(__name__)
 
 TERM_MS = 5_000
+ROUND_SECONDS = 1.0
+AT_LEAST_SECONDS = 0.002
+"""Between two looks at a bucket: what becomes due meanwhile goes together."""
 SILENT_WORKER_MS = 12_000
 """A worker without a heartbeat for this long is dead; it starts nothing itself once its last beat is 10 s old."""
 LOSSES_BEFORE_DEAD_LETTER = 5
@@ -31,6 +35,9 @@ TRIM_AT_ONCE = 50
 
 Partition = tuple[int, str, int]
 """Bucket, topic uid, partition number."""
+
+
+_NEVER = float("inf")
 
 
 class Sweeper:
@@ -43,6 +50,9 @@ class Sweeper:
         self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._task: asyncio.Task[None] | None = None
         self._trimmed_at = float("-inf")
+        self._due_at = [_NEVER] * BUCKETS
+        self._is_told = asyncio.Event()
+        streams.on_timer(self._told)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="sweeper")
@@ -60,29 +70,56 @@ class Sweeper:
 
     async def _run(self) -> None:
         while True:
-            pause_seconds = 1.0
             try:
                 if await self._is_elected():
-                    pause_seconds = await self.sweep()
+                    await self.sweep()
+                    await self._look_after_timers(time.monotonic() + ROUND_SECONDS)
+                    continue
             except BrokerNotAvailable as error:
                 log.debug("sweeping waits: %s", error)
             except Exception:
                 log.exception("sweeping failed; trying again")
-            await asyncio.sleep(pause_seconds)
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def _look_after_timers(self, until: float) -> None:
+        """Sweeps buckets as their timers come, until then by the monotonic clock (s)."""
+        while (now := time.monotonic()) < until:
+            due = [bucket for bucket, due_at in enumerate(self._due_at) if due_at <= now]
+            if due:
+                await self._sweep(due)
+                await asyncio.sleep(AT_LEAST_SECONDS)
+                continue
+            self._is_told.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(until, *self._due_at) - now):
+                    await self._is_told.wait()
+
+    def _told(self, bucket: int) -> None:
+        """Something is due earlier there than was known."""
+        self._due_at[bucket] = float("-inf")
+        self._is_told.set()
 
     async def _is_elected(self) -> bool:
         held: int = await self._streams.run(ELECT, self._streams.keys.sweeper, self._name, TERM_MS)
         return held == 1
 
-    async def sweep(self) -> float:
-        """One round over everything. Returns how long nothing is due (s), at most 1. Raises ``BrokerNotAvailable``."""
-        replies = await asyncio.gather(*(self._run_script(SWEEP, bucket) for bucket in range(BUCKETS)))
+    async def sweep(self) -> None:
+        """One round over everything. Raises ``BrokerNotAvailable``."""
+        await self._sweep(range(BUCKETS))
         await self._take_over_from_dead_workers()
         if time.monotonic() - self._trimmed_at >= self._trim_seconds:
             await self.trim()
             self._trimmed_at = time.monotonic()
-        waits = [(int(due) - int(now)) / 1000 for due, now, _moved in replies if due >= 0]
-        return max(0.005, min([1.0, *waits]))
+
+    async def _sweep(self, buckets: Iterable[int]) -> None:
+        asked = list(buckets)
+        for bucket in asked:
+            self._due_at[bucket] = _NEVER
+        replies = await asyncio.gather(*(self._run_script(SWEEP, bucket) for bucket in asked))
+        now = time.monotonic()
+        for bucket, (due_ms, now_ms, _moved) in zip(asked, replies, strict=True):
+            if due_ms >= 0:  # or what was told meanwhile, if that is earlier
+                self._due_at[bucket] = min(self._due_at[bucket], now + (due_ms - now_ms) / 1000)
 
     async def trim(self) -> None:
         """End what outlived its retention, everywhere. Raises ``BrokerNotAvailable``."""

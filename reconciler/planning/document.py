@@ -70,11 +70,13 @@ class CostDocument(TypedDict):
     messages: int
     """Stored, finished or not; of a subscription none are its own."""
     unfinished: int
-    """Not yet handled by every subscription."""
+    """Not yet handled by every subscription; what waits for its time among it."""
     in_flight: int
     """Leased to consumers at that moment."""
     readers: int
     """Subscriptions that read it; of a subscription none."""
+    scheduled: int
+    """How many of the unfinished wait for their time."""
 
 
 class ReplacedDocument(NameDocument):

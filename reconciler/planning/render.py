@@ -215,7 +215,10 @@ def change_lines(change: Change, directory: str) -> Iterator[Line]:
 
 def _cost_text(cost: Cost) -> str:
     """What goes takes along."""
-    counts = ((cost.messages, "message"), (cost.unfinished, "unfinished"), (cost.in_flight, "in flight"))
+    counts = (
+        *((cost.messages, "message"), (cost.unfinished, "unfinished")),
+        *((cost.in_flight, "in flight"), (cost.scheduled, "scheduled")),
+    )
     told = [f"{number} {word}{'s' if word == 'message' and number != 1 else ''}" for number, word in counts if number]
     holds = f"takes along {', '.join(told)}" if told else "holds nothing"
     return f"{holds}, read by {cost.readers}" if cost.readers else holds
@@ -312,6 +315,7 @@ def _cost_json(cost: Cost) -> CostDocument:
         "unfinished": cost.unfinished,
         "in_flight": cost.in_flight,
         "readers": cost.readers,
+        "scheduled": cost.scheduled,
     }
 
 

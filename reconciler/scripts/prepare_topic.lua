@@ -5,6 +5,7 @@
 --   9 retention (ms) · 10 "closed" when it is to stay closed until it is prepared again without this.
 -- Returns the number of streams it had to create.
 -- include: bucket
+-- include: delay
 
 local uid, base = ARGV[1], prefix .. ARGV[1]
 local meta = base .. ':meta'
@@ -60,4 +61,5 @@ else
   redis.call('HDEL', meta, 'closing')
 end
 redis.call('HSET', prefix .. 'index', uid, ARGV[2])
+keep_delay(uid)
 return created

@@ -14,7 +14,8 @@ from reconciler.stores import Stores, translated
 from reconciler.stores.observe import read_each
 
 Question = tuple[str, int, str, int]
-"""What is asked (`total`, `length`, `finished` or `leased`); and bucket, uid and partition of what it is asked of."""
+"""What is asked (`total`, `length`, `scheduled`, `finished` or `leased`); and bucket, uid and partition of what it is
+asked of."""
 
 Answers = Mapping[Question, Any]
 
@@ -43,6 +44,8 @@ def _ask(pipe: "Pipeline", keys: Keyspace, question: Question) -> None:
         pipe.hget(keys.meta(bucket, uid), "total")
     elif about == "finished":
         pipe.hmget(keys.meta(bucket, uid), "base", "done")
+    elif about == "scheduled":
+        pipe.zcard(keys.delay(bucket, uid))
     elif about == "length":
         pipe.xlen(keys.stream(bucket, uid, partition))
     else:
@@ -51,6 +54,7 @@ def _ask(pipe: "Pipeline", keys: Keyspace, question: Question) -> None:
 
 def _about_topic(topic: LiveTopic, observed: Observed) -> Iterator[Question]:
     yield "total", topic.bucket, topic.uid, 0
+    yield "scheduled", topic.bucket, topic.uid, 0
     for partition in topic.groups:
         yield "length", topic.bucket, topic.uid, partition
     for uid in topic.readers:
@@ -72,7 +76,9 @@ def _cost_of_topic(topic: LiveTopic, observed: Observed, answers: Answers, holds
     costs = [_cost_of_subscription(reader, observed, answers) for reader in readers]
     messages = sum(_number(answers["length", topic.bucket, topic.uid, partition]) for partition in topic.groups)
     unfinished = messages if holds_letters or not readers else max(cost.unfinished for cost in costs)
-    return Cost(messages, unfinished, sum(cost.in_flight for cost in costs), len(readers))
+    scheduled = _number(answers["scheduled", topic.bucket, topic.uid, 0])
+    in_flight = sum(cost.in_flight for cost in costs)
+    return Cost(messages, unfinished + scheduled, in_flight, len(readers), scheduled)
 
 
 def _cost_of_subscription(reader: LiveSubscription, observed: Observed, answers: Answers) -> Cost:

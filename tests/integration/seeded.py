@@ -110,7 +110,10 @@ class Seeds:
             letter = self.letter() if "{id}" in rest else NO_MESSAGE
             return Sent(operation, name, _BODIES_OF_ONE[rest], letter)
         if rest:
-            return Sent(operation, self._acted_on(plural), _BODIES_OF_ONE[rest])
+            name = self._acted_on(plural)
+            message = self._scheduled(plural, name) if "{id}" in rest else NO_MESSAGE
+            body = _BODIES_OF_ONE.get((operation.method, rest)) or _BODIES_OF_ONE[rest]
+            return Sent(operation, name, body, message)
         if "{name}" not in operation.path:
             return Sent(operation, body=self.new(plural) if operation.method == "POST" else None)
         name = self.made(plural)
@@ -149,6 +152,13 @@ class Seeds:
         }
         return {"name": f"seed-{plural}-{number}", "spec": specs.get(plural, {})}
 
+    def _scheduled(self, plural: str, name: str) -> str:
+        """The id of a message that waits for its time."""
+        body = {plural.removesuffix("s"): name, "payload": 1, "delayMs": 3_600_000}
+        answer = self.client("acme").post("/publish/delayed", body)
+        assert answer.status == 200, answer.raw
+        return str(answer.body["messageIds"][0])
+
     def number(self) -> int:
         """Another one each time."""
         return next(self._numbers)
@@ -169,17 +179,20 @@ def plural_of(operation: Operation) -> str:
 _BODIES: Mapping[str, Any] = {
     "/publish": {"topic": TOPIC, "payload": 1},
     "/publish/batch": {"requests": [{"topic": TOPIC, "messages": [{"payload": 1}]}]},
+    "/publish/delayed": {"topic": TOPIC, "payload": 1, "delayMs": 3_600_000},
+    "/publish/scheduled": {"topic": TOPIC, "payload": 1, "scheduledAt": "2020-01-01T00:00:00Z"},
     "/plans": {"source": TOPIC, "files": {f"{TOPIC}/x.yaml": manifest("Topic", "more")}},
     **dict.fromkeys(("/health", "/livez", "/readyz", "/openapi.json")),
 }
 
-_BODIES_OF_ONE: Mapping[str, Any] = {
+_BODIES_OF_ONE: Mapping[str | tuple[str, str], Any] = {
     "/publish": {"payload": 1},
+    ("PATCH", "/scheduled/{id}"): {"delayMs": 7_200_000},
     "/ack": {"ackIds": ["x"]},
     "/nack": {"ackIds": ["x"]},
     "/extend": {"ackIds": ["x"]},
     "/deadletters/redrive": {"all": True},
     "/deadletters/discard": {"all": True},
     **dict.fromkeys(("/deadletters", "/deadletters/{id}")),
-    **dict.fromkeys(("/pull", "/stream", "/messages", "/purge", "/pause", "/resume")),
+    **dict.fromkeys(("/pull", "/stream", "/messages", "/scheduled", "/scheduled/{id}", "/purge", "/pause", "/resume")),
 }

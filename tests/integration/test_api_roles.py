@@ -24,8 +24,10 @@ def allowed(operation: Operation) -> set[str]:
         return set(ROLES)
     if operation.path.startswith(INTERNAL):
         return {"publisher"} if operation.method == "POST" else READERS
-    if last in ("publish", "batch"):
+    if last == "publish" or "/publish/" in operation.path:
         return {"publisher"}
+    if "/scheduled" in operation.path:
+        return {"consumer"} if operation.method == "GET" else {"publisher"}
     if last in ("pull", "stream", "ack", "nack", "extend", "messages", "{id}"):
         return {"consumer"}
     if last == "plans":

@@ -2,10 +2,10 @@
 
 from declared import SOURCES, dead_letters, subscription, tenant, topic
 from stores import TESTER, Opened, applied, opened, uid
-from traffic import publish, take
+from traffic import publish, schedule, take
 
 from mqops.keys import bucket_of
-from mqops.streams import Lane, NotStored, Reason, Stored
+from mqops.streams import Lane, NotStored, Reason, Scheduled, Stored
 from reconciler.apply import apply
 from reconciler.planning.guard import Allowances, guard
 from reconciler.planning.plan import Plan, plan
@@ -52,6 +52,21 @@ def test_what_a_delete_would_take_along_is_counted(database_url: str, redis_url:
             "orders": Cost(messages=6, unfinished=6, in_flight=0, readers=2),
             "orders.deadletter": Cost(0, 0, 0, 0),
         }
+
+
+def test_what_waits_for_its_time_is_unfinished_and_goes_with_its_topic(database_url: str, redis_url: str) -> None:
+    with opened(database_url, redis_url) as stores:
+        applied(stores, ALL)
+        topic_lane = lane(stores)
+        assert all(isinstance(it, Scheduled) for it in schedule(redis_url, topic_lane, 1, [b"1", b"2"], 3_600_000))
+        publish(redis_url, topic_lane, 1, [b"3"])
+        assert costs(stores)["orders"] == Cost(messages=1, unfinished=3, in_flight=0, readers=2, scheduled=2)
+        refused = {refusal.change.identity.name: refusal.message for refusal in guarded(stores, KEPT)[0].refused}
+        assert refused["orders"].startswith("3 unfinished messages in Topic acme/orders would be lost: ")
+        found, seen = guarded(stores, KEPT, Allowances(data_loss=True))
+        assert apply(found, seen, stores, TESTER).failed == ()
+        assert list(stores.redis.scan_iter("*:delay*")) == []
+        assert stores.redis.zcard(stores.keys.due(topic_lane.bucket)) == 0
 
 
 def test_messages_without_a_reader_are_unfinished(database_url: str, redis_url: str) -> None:

@@ -5,6 +5,7 @@ from api_platform import ADMIN, Platform
 from managing import made
 from redis import Redis
 from served import API, Client
+from waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +44,9 @@ def test_a_purged_queue_is_empty_whoever_held_what(platform: Platform, admin: Cl
     assert platform.acme.post(f"/queues/{queue}/publish", {"messages": messages}).status == 207
     before = live_numbers(platform, queue)[0]
     purged = admin.post(f"/queues/{queue}/purge")
-    assert (purged.status, purged.body) == (200, {"purged": before})
+    assert (purged.status, purged.body) == (200, {"purged": before, "scheduled": 0})
     assert live_numbers(platform, queue) == (0, 0, 0)
-    assert admin.post(f"/queues/{queue}/purge").body == {"purged": 0}
+    assert admin.post(f"/queues/{queue}/purge").body == {"purged": 0, "scheduled": 0}
     assert platform.acme.settle("ack", queue, *ack_ids[2:4]) == ["lost", "lost"]
     assert live_numbers(platform, queue) == (0, 0, 0)
     assert platform.acme.post(f"/queues/{queue}/publish", {"payload": "new"}).status == 200
@@ -55,8 +56,19 @@ def test_a_purged_queue_is_empty_whoever_held_what(platform: Platform, admin: Cl
 def test_a_purged_queue_can_be_one_that_a_source_owns(platform: Platform, admin: Client) -> None:
     queue = platform.queue()
     assert platform.acme.post(f"/queues/{queue}/publish", {"payload": 1}).status == 200
-    assert admin.post(f"/queues/{queue}/purge").body == {"purged": 1}
+    assert admin.post(f"/queues/{queue}/purge").body == {"purged": 1, "scheduled": 0}
     assert platform.acme.pull(queue) == []
+
+
+def test_what_waits_for_its_time_is_purged_too(platform: Platform, admin: Client) -> None:
+    queue = made(platform, admin, "queues")
+    later = {"queue": queue, "messages": [{"payload": 1}, {"payload": 2}], "delayMs": 300}
+    assert platform.acme.post("/publish/delayed", later).status == 200
+    assert admin.post(f"/queues/{queue}/purge").body == {"purged": 0, "scheduled": 2}
+    assert platform.acme.get(f"{API}/queues/{queue}/scheduled").body["total"] == 0
+    assert platform.acme.post("/publish/delayed", {"queue": queue, "payload": 3, "delayMs": 300}).status == 200
+    message = eventually(lambda: platform.acme.post(f"/queues/{queue}/pull").body["messages"], "the third", 5)
+    assert [found["payload"] for found in message] == [3]
 
 
 def test_acting_on_things_takes_nothing_that_means_nothing(platform: Platform, admin: Client) -> None:

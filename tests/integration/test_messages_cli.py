@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from api_platform import ACME, SYSTEM, Platform
 from commands import MQOPS, environment
+from waiting import eventually
 
 
 def speaking_to(platform: Platform, **more: str) -> dict[str, str]:
@@ -51,6 +52,41 @@ def test_a_queue_is_published_to_and_pulled(platform: Platform) -> None:
     assert done.stdout.splitlines()[1] == '  "job"'
 
 
+def test_what_is_published_for_later_is_seen_moved_and_cancelled(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader()
+    done = mqops(platform, "publish", topic, "-d", '"first"', "--key", "k\x9b", "--delay", "2h")
+    assert (done.returncode, done.stderr) == (0, "")
+    first = done.stdout.split()[0]
+    assert done.stdout.startswith(f"{first} is due at 20")
+    done = mqops(platform, "publish", f"acme/{topic}", "-d", "2", "--at", "2020-01-01T00:00:00Z", "-o", "json")
+    assert json.loads(done.stdout)["scheduledAt"] == ["2020-01-01T00:00:00.000Z"]
+    listed = mqops(platform, "scheduled", "list", topic, "-o", "json").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in listed if json.loads(line)["payload"] != 2] == [first]
+    shown = mqops(platform, "scheduled", "show", topic, first).stdout
+    assert f" {topic}/0 {first} key=k" in shown
+    assert '"first"' in shown
+    assert "\x9b" not in shown
+    moved = mqops(platform, "scheduled", "move", topic, first, "--at", "2020-01-01T00:00:00Z")
+    assert moved.stdout == f"{first} is due at 2020-01-01T00:00:00.000Z\n"
+    eventually(lambda: len(platform.acme.pull(subscription)), "a message", 5)
+    done = mqops(platform, "publish", topic, "-d", "3", "--delay", "1d", "-o", "json")
+    third = json.loads(done.stdout)["messageIds"][0]
+    assert mqops(platform, "scheduled", "cancel", topic, third).stdout == f"cancelled {third}\n"
+    done = mqops(platform, "scheduled", "cancel", topic, third)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "(MESSAGE_NOT_FOUND)" in done.stderr
+
+
+def test_more_that_wait_than_a_page_has_are_listed(platform: Platform) -> None:
+    queue = platform.queue()
+    body = {"queue": queue, "messages": [{"payload": number} for number in range(230)], "delayMs": 3_600_000}
+    assert platform.acme.post("/publish/delayed", body).status == 200
+    done = mqops(platform, "scheduled", "list", "--queue", queue, "--max", "205", "-o", "json")
+    assert [json.loads(line)["payload"] for line in done.stdout.splitlines()] == list(range(205))
+    assert mqops(platform, "scheduled", "list", "--queue", queue).stderr == "130 more wait: list them with --max\n"
+    assert mqops(platform, "scheduled", "list", platform.untouched).stderr == "nothing waits\n"
+
+
 def test_tail_prints_what_comes_from_now_on_and_takes_none(platform: Platform, tmp_path: Path) -> None:
     topic, subscription = platform.topic_with_reader()
     platform.acme.publish(topic, {"payload": "before"})
@@ -84,6 +120,10 @@ def test_tail_prints_what_comes_from_now_on_and_takes_none(platform: Platform, t
         (("publish", "x", "-d", "1", "--server", "nowhere"), "error: 'nowhere' is not a server's URL"),
         (("publish", "x", "-d", "1", "--server", "http://127.0.0.1:1"), "error: http://127.0.0.1:1 does not answer"),
         (("publish", "x", "-d", "1", "--credential", "wrong"), "error: the credential is not known"),
+        (("publish", "x", "-d", "1", "--delay", "soon"), "error: --delay soon: "),
+        (("publish", "x", "-d", "1", "--delay", "1s", "--at", "2030-01-01T00:00:00Z"), "error: say when"),
+        (("scheduled", "move", "x", "y"), "error: say when with --delay or with --at"),
+        (("scheduled", "list", "nowhere"), "error: there is no topic 'nowhere' (TOPIC_NOT_FOUND)\n"),
         (("pull",), "error: name a subscription"),
         (("pull", "nowhere"), "error: there is no subscription 'nowhere'"),
         (("tail", "nowhere"), "error: there is no topic 'nowhere'"),

@@ -6,6 +6,7 @@ has. Names are of one length, and replaced by each other, since messages quote w
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,7 +46,10 @@ NAMING = [key for key, operation in OPERATIONS.items() if "{name}" in operation.
 LISTS = [f"GET {API}/{plural}" for plural in BY_PLURAL]
 MAKING = [key for key in OPERATIONS if key.startswith("POST ") and key.rpartition("/")[2] in BY_PLURAL]
 BY_BODY = [
-    *(f"POST {API}/{path}" for path in ("publish", "publish/batch", "plans", "subscriptions")),
+    *(
+        f"POST {API}/{path}"
+        for path in ("publish", "publish/batch", "publish/delayed", "publish/scheduled", "plans", "subscriptions")
+    ),
     f"PUT {API}/subscriptions/{{name}}",
 ]
 OF_SYSTEM = [key for key, operation in OPERATIONS.items() if operation.path.startswith(INTERNAL)]
@@ -70,10 +74,8 @@ def test_a_path_that_names_what_another_tenant_has_is_answered_like_one_that_nam
     asked = [*((query, None) for query in ("", *queries)), *(("", state) for state in states)]
     for name in sorted(names):
         for query, state in asked:
-            there = Sent(operation, name, request.body, request.message).by(seeds.client(STRANGER), query, state)
-            nothing = Sent(operation, absent(name), request.body, request.message).by(
-                seeds.client(STRANGER), query, state
-            )
+            there = replace(request, name=name).by(seeds.client(STRANGER), query, state)
+            nothing = replace(request, name=absent(name)).by(seeds.client(STRANGER), query, state)
             assert there.status >= 400
             assert told(there, name) == told(nothing, name)
         assert owner.get(f"{API}/{plural}/{name}").status == 200
@@ -116,13 +118,15 @@ def own_topic(seeds: Seeds) -> str:
 def bodies(seeds: Seeds, key: str) -> Iterator[tuple[str, Any]]:
     """Names of what acme has, each with a body that names it."""
     topic, queue, handler = (seeds.made(plural) for plural in ("topics", "queues", "handlers"))
-    if key.endswith("/publish"):
-        yield topic, {"topic": topic, "payload": 1}
-        yield queue, {"queue": queue, "payload": 1}
-    elif key.endswith("/publish/batch"):
+    if key.endswith("/publish/batch"):
         yield topic, {"topic": topic, "messages": [{"payload": 1}]}
         yield topic, {"requests": [{"topic": topic, "messages": [{"payload": 1}, {"payload": 2}]}]}
         yield queue, {"requests": [{"queue": queue, "messages": [{"payload": 1}]}]}
+    elif "/publish" in key:
+        when = {"delayed": {"delayMs": 0}, "scheduled": {"scheduledAt": "2020-01-01T00:00:00Z"}}
+        more = when.get(key.rpartition("/")[2], {})
+        yield topic, {"topic": topic, "payload": 1, **more}
+        yield queue, {"queue": queue, "payload": 1, **more}
     elif key.endswith("/plans"):
         yield topic, {"source": TOPIC, "files": {f"{TOPIC}/x.yaml": ""}, "targets": [f"topic/acme/{topic}"]}
         yield topic, {"source": TOPIC, "files": {f"{TOPIC}/x.yaml": manifest("Topic", topic, tenant="acme")}}

@@ -51,10 +51,14 @@ class Purge:
         if reader is None:
             raise ConsumerFailed(f"queue {seen.row.name!r} is not ready to be read yet", retry_after_seconds=1)
         topic = reader.topic
+        # First, as what becomes due meanwhile is in the lanes then.
+        scheduled = await self._streams.scheduler.clear(topic.bucket, topic.uid)
         lanes = (Lane(topic.bucket, reader.uid, topic.uid, number) for number in range(topic.spec.partitions))
         purged = sum(await asyncio.gather(*(self._streams.purge(lane) for lane in lanes)))
-        log.info("%s purged %d messages of %s", actor_of(caller), purged, identity_of(seen.row))
-        write_json(resp, {"purged": purged})
+        log.info(
+            "%s purged %d messages of %s, and %d scheduled", actor_of(caller), purged, identity_of(seen.row), scheduled
+        )
+        write_json(resp, {"purged": purged, "scheduled": scheduled})
 
 
 class PauseBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):

@@ -83,6 +83,7 @@ def operations() -> Iterator[Operation]:
     yield from _messages()
     yield from _streams()
     yield from _one_message()
+    yield from _scheduled()
     for kind in KINDS.values():
         yield from _of_kind(kind)
     yield from _acting()
@@ -148,6 +149,37 @@ def _one_message() -> Iterator[Operation]:
             "messages",
             {200: "MessageJson"},
             errors=(*_ALWAYS, missing, MessageNotFound, PublishFailed, BrokerNotAvailable),
+        )
+
+
+def _scheduled() -> Iterator[Operation]:
+    answers = {200: "Scheduled", 202: "SentOff", 207: "PartlyScheduled"}
+    headers = ("Idempotency-Key", "X-Correlation-Id", "traceparent", "tracestate")
+    errors = (*_ALWAYS, TopicNotFound, QueueNotFound, *_PUBLISH)
+    for path, summary, body in (
+        ("delayed", "Publish messages after a delay", "DelayedBody"),
+        ("scheduled", "Publish messages at a time", "ScheduledBody"),
+    ):
+        yield Operation("POST", f"{_ROOT}/publish/{path}", summary, "messages", answers, body, headers, errors)
+    for plural, absent in (("topics", TopicNotFound), ("queues", QueueNotFound)):
+        path = f"{_ROOT}/{plural}/{{name}}/scheduled"
+        known = (*_ALWAYS, absent, PublishFailed, BrokerNotAvailable)
+        of_one = (*known, MessageNotFound)
+        pages = ("limit", "cursor")
+        yield Operation(
+            "GET", path, "List what waits for its time", "messages", {200: "ScheduledList"}, "", pages, known
+        )
+        member = f"{path}/{{id}}"
+        yield Operation("GET", member, "Show a message that waits", "messages", {200: "ScheduledJson"}, errors=of_one)
+        yield Operation("DELETE", member, "Cancel a message that waits", "messages", {200: "Cancelled"}, errors=of_one)
+        yield Operation(
+            "PATCH",
+            member,
+            "Give a message that waits another time",
+            "messages",
+            {200: "Rescheduled"},
+            "RescheduleBody",
+            errors=(*of_one, *_BODY),
         )
 
 

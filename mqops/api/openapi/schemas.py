@@ -14,6 +14,8 @@ from mqops.api.management.plans import PlansBody
 from mqops.api.message_json import MessageJson
 from mqops.api.publish_body import BatchBody, NamingBody, TopicBody
 from mqops.api.pull import PullBody
+from mqops.api.schedule import ScheduledJson
+from mqops.api.schedule_body import DelayedBody, RescheduleBody, ScheduledBody
 from mqops.api.settle import ExtendBody, NackBody, SettleBody
 from mqops.model import KINDS, Kind, TenantlessMetadata
 from mqops.status import Reason
@@ -63,12 +65,17 @@ def schemas() -> dict[str, Schema]:
         PauseBody,
         PlansBody,
         MessageJson,
+        DelayedBody,
+        ScheduledBody,
+        RescheduleBody,
+        ScheduledJson,
     )
     _, bodies = msgspec.json.schema_components(structs, ref_template=REFERENCE + "{name}")
     _require_only_what_is_always_there(bodies["MessageJson"], MessageJson)
+    _require_only_what_is_always_there(bodies["ScheduledJson"], ScheduledJson)
     wanted: Any = [(kind.spec, "validation") for kind in KINDS.values()]
     _, specs = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
-    found: dict[str, Schema] = {**bodies, **specs["$defs"], **_of_messages(), **_of_management()}
+    found: dict[str, Schema] = {**bodies, **specs["$defs"], **_of_messages(), **_of_scheduled(), **_of_management()}
     found["ShownCredentialSpec"] = _shown_credential(found)
     for kind in KINDS.values():
         found |= _of_kind(kind)
@@ -119,6 +126,40 @@ def _of_messages() -> dict[str, Schema]:
     }
 
 
+def _of_scheduled() -> dict[str, Schema]:
+    place = _object({"partition": _NUMBER, "offset": _NOTHING}, description="The offset is not known yet.")
+    result = _object({"status": {"enum": ["scheduled", "not_stored", "unknown"]}})
+    return {
+        "Scheduled": _object(
+            {
+                "messageIds": _list(TEXT),
+                "partitions": _list(place),
+                "scheduledAt": {**_list(_TIME), "description": "When each is due."},
+                "timestamp": _TIME,
+            }
+        ),
+        "PartlyScheduled": _object(
+            {
+                "messageIds": _list(_either(TEXT, _NOTHING)),
+                "partitions": _list(_either(place, _NOTHING)),
+                "scheduledAt": _list(_either(_TIME, _NOTHING)),
+                "timestamp": _TIME,
+                "results": _list(result),
+            }
+        ),
+        "ScheduledList": _object(
+            {
+                "messages": _list(reference("ScheduledJson")),
+                "total": _NUMBER,
+                "cursor": _either(TEXT, _NOTHING),
+            },
+            description="By time, next ones first; total is how many wait in all.",
+        ),
+        "Cancelled": _object({"cancelled": TEXT}),
+        "Rescheduled": _object({"id": TEXT, "scheduledAt": _TIME}),
+    }
+
+
 def _of_management() -> dict[str, Schema]:
     condition = _object(
         {
@@ -151,7 +192,10 @@ def _of_management() -> dict[str, Schema]:
         ),
         "Deleted": _object({"deleted": _list(reference("Destroyed"))}),
         "DeletedOrPlan": _either(reference("Deleted"), reference("Plan")),
-        "Purged": _object({"purged": _NUMBER}),
+        "Purged": _object(
+            {"purged": _NUMBER, "scheduled": _NUMBER},
+            description="How many messages it held, and how many beside them waited for their time.",
+        ),
         "ResourceStatus": _object({"conditions": _list(condition)}, {"override": reference("Override")}),
         "Override": _object(
             {

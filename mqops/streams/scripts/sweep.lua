@@ -1,15 +1,20 @@
 #!lua flags=allow-oom
--- Looks after the timers of a bucket: expired leases are offered again or dead-lettered, due retries announced.
+-- Looks after the timers of a bucket: expired leases are offered again or dead-lettered, due retries announced, and
+-- messages whose time has come are stored in their partitions.
 -- KEYS: 1 the bucket's epoch key.
 -- ARGV: 1 bell channel · then ids for dead letters: as many entries as there are ids are moved at most.
 -- Returns {next timer (ms of the server's clock; -1 for none), now, entries moved}.
 -- include: bucket
 -- include: append
+-- include: backlog
 -- include: lane
 -- include: dead
+-- include: delay
+-- include: promote
 
 local POSTPONED_MS = 5000  -- when the dead-letter topic cannot take an entry
-local used, budget = 0, #ARGV - 1
+local PROMOTED_OF_TOPIC, PROMOTED = 200, 500  -- at most, in a call
+local used, budget, promoted = 0, #ARGV - 1, 0
 
 local function expire(lane)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', lane.lease, '-inf', text(now), 'LIMIT', 0, budget - used)) do
@@ -25,9 +30,9 @@ local function expire(lane)
   end
 end
 
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', text(now), 'LIMIT', 0, 100)) do
-  if used >= budget then break end
-  local lane = open_lane(string.match(name, '^(.*):(%d+)$'))
+local function look_after_lane(name)
+  local subscription, partition = string.match(name, '^(.*):(%d+)$')
+  local lane = subscription and open_lane(subscription, partition)
   if lane then
     expire(lane)
     if keep_timer(lane) then wake(prefix, name) end
@@ -35,6 +40,16 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', text(
     redis.call('ZREM', prefix .. 'due', name)
   end
 end
+
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', text(now), 'LIMIT', 0, 100)) do
+  local topic = string.match(name, '^(.*):delay$')
+  if used >= budget or promoted >= PROMOTED then break end
+  if topic then
+    promoted = promoted + promote(topic, math.min(PROMOTED_OF_TOPIC, PROMOTED - promoted))
+  else
+    look_after_lane(name)
+  end
+end
 write_back(ARGV[1])
 local head = redis.call('ZRANGE', prefix .. 'due', 0, 0, 'WITHSCORES')
-return {head[2] and tonumber(head[2]) or -1, now, used}
+return {head[2] and tonumber(head[2]) or -1, now, used + promoted}
