@@ -124,7 +124,7 @@ def _add_consuming(app: App, access: Access, directory: Directory, parts: Parts,
     for plural, find in (("subscriptions", directory.subscription), ("queues", directory.queue)):
         member = f"/api/v1/mq/{plural}/{{name}}"
         app.add_route(f"{member}/pull", Pull(access, find, puller, room, batch_size))
-        app.add_route(f"{member}/stream", Stream(Streaming(access, find, puller, room, windows)))
+        app.add_route(f"{member}/stream", Stream(Streaming(access, find, puller, room, windows, settling)))
         for verb, body in (("ack", SettleBody), ("nack", NackBody), ("extend", ExtendBody)):
             app.add_route(f"{member}/{verb}", Settle(access, find, settling, body))
 

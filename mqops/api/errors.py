@@ -1,5 +1,6 @@
 """The one place where an error becomes an answer: status, and the body ``{code, message, details?, retryAfter?}``."""
 
+import contextlib
 import http
 import logging
 import math
@@ -51,6 +52,9 @@ _CODES = {400: "INVALID_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 4
 """Of what the framework refuses before a resource sees it."""
 
 
+_CLOSED_WITH = 4000
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A whole answer; its body is JSON."""
 
@@ -98,22 +102,49 @@ def answer_of(error: Exception, asked: str) -> Answer:
     return Answer(status_of(error), msgspec.json.encode(body_of(error)), headers)
 
 
-async def _on_error(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
-    _write(resp, answer_of(error, f"{req.method} {req.path}"))
+async def _on_error(
+    req: falcon.asgi.Request,
+    resp: falcon.asgi.Response | None,
+    error: Any,
+    params: dict[str, Any],
+    ws: falcon.asgi.WebSocket | None = None,
+) -> None:
+    await _write(resp, ws, answer_of(error, f"{req.method} {req.path}"))
 
 
-async def _on_refusal(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Any, params: dict[str, Any]) -> None:
+async def _on_refusal(
+    req: falcon.asgi.Request,
+    resp: falcon.asgi.Response | None,
+    error: Any,
+    params: dict[str, Any],
+    ws: falcon.asgi.WebSocket | None = None,
+) -> None:
     """What the framework refuses by itself: no such path, no such method."""
     status = error.status_code
     code = _CODES.get(status, http.HTTPStatus(status).name)
     message = error.description or f"{http.HTTPStatus(status).phrase}: {req.method} {req.path}"
-    for name, value in error.headers.items() if isinstance(error.headers, dict) else error.headers or ():
-        resp.set_header(name, value)
-    _write(resp, Answer(status, msgspec.json.encode({"code": code, "message": message})))
+    headers = error.headers.items() if isinstance(error.headers, dict) else error.headers or ()
+    body = msgspec.json.encode({"code": code, "message": message})
+    await _write(resp, ws, Answer(status, body, {name.lower(): value for name, value in headers}))
 
 
-def _write(resp: falcon.asgi.Response, answer: Answer) -> None:
+async def _write(resp: falcon.asgi.Response | None, ws: falcon.asgi.WebSocket | None, answer: Answer) -> None:
+    if ws is not None:
+        await _end_conversation(ws, answer)
+    if resp is None:
+        return
     resp.status = answer.status
     resp.content_type = falcon.MEDIA_JSON
     resp.data = answer.body
     resp.set_headers(answer.headers)
+
+
+async def _end_conversation(ws: falcon.asgi.WebSocket, answer: Answer) -> None:
+    """What HTTP says with a status is said with a text and a code to close with: clients in browsers are not told how
+    an upgrade was refused."""
+    with contextlib.suppress(falcon.WebSocketDisconnected):
+        if ws.unaccepted:
+            await ws.accept()
+        if not ws.closed:
+            await ws.send_text('{"type":"error",' + answer.body.decode()[1:])
+            await ws.close(_CLOSED_WITH + answer.status)

@@ -24,6 +24,10 @@ class JoinedWritesProtocol(HttpToolsProtocol):
         self._idle_check.cancel()
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self) -> None:
+        self._idle_check.cancel()  # from now on the connection is another protocol's
+        super().handle_websocket_upgrade()
+
     def write_whole(self, answer: bytes) -> None:
         """Write an answer that is in one piece already."""
         self._joined.write_through(answer)

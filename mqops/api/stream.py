@@ -2,6 +2,7 @@
 
 Each is leased as if it were pulled, and settled over ``…/ack`` and the like. ``maxUnacked`` is how many may be out at a
 time, 1 to 1000. With ``forMs`` the stream ends by itself after that long. Format: HTML Living Standard, section 9.2.
+Who asks for a WebSocket has a ``conversation`` instead.
 """
 
 import asyncio
@@ -9,14 +10,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import falcon.asgi
 import msgspec
 
 from mqops.access import Access, Caller
-from mqops.api.consume import Consumer
+from mqops.api.consume import Consumer, Find
+from mqops.api.conversation import Conversation
 from mqops.api.edge import Request, Response, caller_of
 from mqops.api.errors import body_of
 from mqops.api.pull import FindSubscription, find_pullable, handed_out
 from mqops.api.puller import Puller
+from mqops.api.settle import Settling
 from mqops.api.waiting import WaitingRoom
 from mqops.api.window import Window, Windows
 from mqops.catalog import SubscriptionEntry
@@ -40,6 +44,7 @@ class Streaming:
     puller: Puller
     room: WaitingRoom
     windows: Windows
+    settling: Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +75,25 @@ class Stream:
     def __init__(self, streaming: Streaming) -> None:
         self._streaming = streaming
 
+    async def on_websocket(self, req: Request, ws: falcon.asgi.WebSocket, name: str) -> None:
+        streaming = self._streaming
+        caller, terms, find = self._begin(req, name)
+
+        def find_settled() -> SubscriptionEntry:
+            return streaming.find(caller_of(streaming.access, req.raw_headers), name)
+
+        conversation = Conversation(ws, streaming.settling, find_settled)
+        consumer = Consumer(find, streaming.puller, streaming.room, conversation.listen)
+        conversation.window = Window(streaming.windows, find(), terms.max_unacked)
+        await ws.accept()
+        with consumer, conversation.window:
+            if terms.seconds is not None:
+                consumer.end_after(terms.seconds)
+            await conversation.speak(caller, consumer, streaming.puller)
+
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
         streaming = self._streaming
-        caller = caller_of(streaming.access, req.raw_headers)
-        terms = Terms.of(req)
-
-        def find() -> SubscriptionEntry:
-            return find_pullable(streaming.access, streaming.find, req, name)
-
+        caller, terms, find = self._begin(req, name)
         consumer = Consumer(find, streaming.puller, streaming.room, req.gone)
         window = Window(streaming.windows, find(), terms.max_unacked)
 
@@ -92,6 +108,12 @@ class Stream:
         resp.content_type = "text/event-stream"
         resp.set_header("cache-control", "no-store")
         resp.stream = events()
+
+    def _begin(self, req: Request, name: str) -> tuple[Caller, Terms, Find]:
+        """Who asks for what; and what finds it, again and again."""
+        streaming = self._streaming
+        caller = caller_of(streaming.access, req.raw_headers)
+        return caller, Terms.of(req), lambda: find_pullable(streaming.access, streaming.find, req, name)
 
 
 async def _events(consumer: Consumer, window: Window, caller: Caller) -> AsyncIterator[bytes]:

@@ -44,7 +44,9 @@ log = logging.getLogger(__name__)
 SERVER_OPTIONS: dict[str, Any] = {
     "loop": "uvloop",
     "http": DirectProtocol,
-    "ws": "none",
+    "ws": "websockets-sansio",
+    "ws_max_size": 1_048_576,
+    "ws_per_message_deflate": False,
     "lifespan": "on",
     "access_log": False,
     "proxy_headers": False,
