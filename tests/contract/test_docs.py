@@ -357,7 +357,7 @@ def named(heading: str) -> set[str]:
 
 
 def test_the_receiver_takes_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
-    [program] = blocks(HTTP_API, "python")
+    [program] = blocks(section(HTTP_API, "Verify the signature"), "python")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     secret = "whsec_" + "c2VjcmV0" * 4
