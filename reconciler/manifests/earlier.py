@@ -72,7 +72,7 @@ def _is_readable(file: FileContents) -> bool:
 
 
 def _judged(file: FileContents) -> list[tuple[object, ...]]:
-    return [(one.identity, one.renamed_from, *_fields(one)) for one in file.declared]
+    return [(one.identity, one.metadata, *_fields(one)) for one in file.declared]
 
 
 def _fields(one: Declared) -> Iterator[object]:

@@ -162,31 +162,46 @@ def test_what_an_earlier_reading_left_over_changes_nothing(
         assert check(directory, Settings(), earlier) == check(directory, Settings())
 
 
-GOOD = st.tuples(
-    st.just(manifest("Tenant", "acme")),
-    st.sampled_from([manifest("Topic", "x", spec) for spec in ("{}", "{retention: 3d}", "{public: true}", "{}")]),
-    st.sampled_from([manifest("Topic", "w", spec) for spec in ("{}", "{partitions: 3}")]),
-    st.sampled_from([manifest("Queue", "y", spec) for spec in ("{}", "{deadLetter: w}", "{partitions: 2}")]),
-    st.sampled_from(
-        [
-            manifest("Subscription", "z", spec)
-            for spec in ("{topic: x}", "{topic: x, concurrency: 3}", "{topic: w}", "{topic: x, deadLetter: w}",
-                         "{topic: none}", "{topic: w, deadLetter: w}")
-        ]
-    ),
-    st.sampled_from(["", manifest("Handler", "h", "{http: {url: 'https://a.example/b'}}")]),
+def logs(name: str, annotations: str) -> str:
+    text = manifest("Topic", name, tenant="system")
+    return text.replace(f"name: {name}", f"name: {name}, annotations: {annotations}")
+
+
+PLACES = (
+    [manifest("Tenant", "acme")],
+    [manifest("Topic", "x", spec) for spec in ("{public: true}", "{public: true, retention: 3d}", "{}")],
+    [together(manifest("Tenant", "globex"), manifest("Subscription", "s", "{topic: acme/x}", "globex"))],
+    [manifest("Topic", "w", spec) for spec in ("{}", "{partitions: 3}")],
+    [manifest("Queue", "y", spec) for spec in ("{}", "{deadLetter: w}", "{partitions: 2}")],
+    [
+        manifest("Subscription", "z", spec)
+        for spec in ("{topic: x}", "{topic: x, concurrency: 3}", "{topic: w}", "{topic: x, deadLetter: w}",
+                     "{topic: none}", "{topic: w, deadLetter: w}")
+    ],
+    ["", manifest("Handler", "h", "{http: {url: 'https://a.example/b'}}")],
+    [together(manifest("Tenant", "system"), logs("logs", "{mqops/internal-api: audit-logs}"))],
+    [logs("more", annotations) for annotations in ("{}", "{a: b}", "{mqops/internal-api: audit-logs}")],
 )  # fmt: skip
+"""What stands in a file each, and what may be made of it."""
+
+SAVES = st.lists(
+    st.integers(0, len(PLACES) - 1).flatmap(lambda place: st.tuples(st.just(place), st.sampled_from(PLACES[place]))),
+    min_size=2,
+    max_size=12,
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(GOOD, min_size=2, max_size=6))
+@given(SAVES)
 def test_what_obeyed_the_rules_is_judged_anew_where_they_may_come_to_something_else(
-    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[str, ...]]
+    tmp_path_factory: pytest.TempPathFactory, saves: list[tuple[int, str]]
 ) -> None:
+    """One file is saved after the other, as somebody does who works on them."""
     directory, earlier = tmp_path_factory.mktemp("tree"), Earlier()
-    for documents in edits:
-        files = {f"{number}.yaml": text for number, text in enumerate(documents)}
-        tree(directory, files)
+    tree(directory, {f"{place}.yaml": forms[0] for place, forms in enumerate(PLACES)})
+    assert not check(directory, Settings(), earlier).problems
+    for place, text in saves:
+        tree(directory, {f"{place}.yaml": text})
         assert check(directory, Settings(), earlier) == check(directory, Settings())
 
 
