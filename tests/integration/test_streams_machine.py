@@ -3,7 +3,8 @@
 *Conservation*: per subscription and message exactly one of undelivered, leased, retrying, done, dead-lettered. A dead
 letter stays until it is redriven, which puts its message back into the lane that failed, once, or discarded.
 *Fencing*: only the current token settles; any other changes nothing. *Publish outcome*: stored means one entry, refused
-means none, one idempotency token means one entry and the first one's id. *Counters*: backlog, `ready`, `due`, the armed
+means none, one idempotency token means one entry and the first one's id; what was for later is waiting, cancelled or
+stored (``scheduling_rules``). *Counters*: backlog, `ready`, `due`, the armed
 readers and the trim floor equal a recount, without a single ring being heard.
 """
 
@@ -19,13 +20,13 @@ import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
+from scheduling_rules import SchedulingRules
 
 from mqops.keys import Keyspace
 from mqops.lua import load_script
@@ -80,10 +81,11 @@ class Reader:
         return sum(entry.state in ("undelivered", "leased", "retrying") for entry in self.entries())
 
 
-class StreamsMachine(RuleBasedStateMachine):
+class StreamsMachine(SchedulingRules):
     """Each rule does one thing to the server and to the model, and compares what it answered."""
 
     redis: "redis.Redis"
+    bucket, partition_count, max_backlog = BUCKET, PARTITIONS, MAX_BACKLOG
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,19 +162,25 @@ class StreamsMachine(RuleBasedStateMachine):
             assert line == (
                 first if digest == message[5] else b"!CONFLICT the idempotency key was used with another message"
             )
-        elif max(reader.unfinished() for reader in self.readers.values()) >= MAX_BACKLOG:
+        elif self.most_unfinished() >= MAX_BACKLOG:
             assert line.startswith(b"!BACKLOG ")
             holder = next(r for r in self.readers.values() if r.uid == line.split()[1].decode())
             assert holder.unfinished() >= MAX_BACKLOG
         else:
             assert line[:1] not in (b"!", b"="), line
-            for reader in self.readers.values():
-                reader.lanes[partition].append(Entry(line.decode()))
-                published = [entry for entry in reader.lanes[partition] if not entry.redrives]
-                assert int(line.split(b"-")[1]) == len(published)
-            self.published += 1
+            self.note_stored(partition, line.decode())
             if token:
                 self.tokens[token] = (message[5], b"=" + message[0] + f"{partition} ".encode() + line)
+
+    def note_stored(self, partition: int, entry_id: str) -> None:
+        for reader in self.readers.values():
+            reader.lanes[partition].append(Entry(entry_id))
+            published = [entry for entry in reader.lanes[partition] if not entry.redrives]
+            assert int(entry_id.partition("-")[2]) == len(published)
+        self.published += 1
+
+    def most_unfinished(self) -> int:
+        return max(reader.unfinished() for reader in self.readers.values())
 
     # -- handing out and settling -------------------------------------------------------------------------------
 
@@ -326,14 +334,17 @@ class StreamsMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
+        before, killed = self.before_sweep(), 0
         self.step("sweep", "bell", *(uuid.uuid4().bytes for _ in range(100)))
         for reader in self.readers.values():
             for entry in reader.entries():
                 if entry.state == "leased" and entry.is_due:
                     if entry.attempt >= MAX_ATTEMPTS:
                         self.kill(entry)
+                        killed += 1
                     else:
                         entry.state = "retrying"  # with its token: who settles late still succeeds
+        self.after_sweep(before, killed)
 
     @rule(name=readers, partition=partitions)
     def hand_out_twice(self, name: str, partition: int) -> None:
@@ -437,6 +448,8 @@ class StreamsMachine(RuleBasedStateMachine):
         try:
             with pytest.raises(redis.exceptions.OutOfMemoryError):
                 self.step("publish", "bell", *self.message(partition, "", b"x"))
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                self.step("schedule", "bell", self.topic, 1, "in", 0, b"i" * 16, partition, b"x" * 9, "")
             self.settle_first(reader, partition)
             self.sweep()
         finally:
