@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from mqops.api.timestamps import format_ms
 from mqops.catalog import TopicEntry
-from mqops.codec.payload import payload_as_json
+from mqops.codec.payload import is_json, payload_as_json
 from mqops.message import DeadLetterInfo, Delivery, format_id
 from mqops.streams import StoredMessage
 
@@ -37,6 +37,8 @@ class MessageJson(Struct, rename="camel", kw_only=True):
     key: str | UnsetType
     headers: dict[str, str]
     payload: Raw
+    payload_encoding: str | UnsetType
+    """``base64`` of what is not JSON."""
     content_type: str
     partition: int
     offset: int
@@ -60,6 +62,7 @@ def message_json(topic: str, message: Delivery | StoredMessage, **handed_out: An
         key=message.key or UNSET,
         headers=envelope.headers,
         payload=Raw(payload_as_json(envelope.content_type, message.payload)),
+        payload_encoding=UNSET if is_json(envelope.content_type) else "base64",
         content_type=envelope.content_type,
         partition=message.partition,
         offset=message.position.offset,

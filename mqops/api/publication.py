@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mqops.access import Caller
-from mqops.api.publish_body import DEFAULT_OPTIONS, MessageBody, Options
+from mqops.api.message_body import MessageBody
+from mqops.api.publish_body import DEFAULT_OPTIONS, Options
 from mqops.catalog import TopicEntry
 from mqops.streams import NotStored, Outcome, Reason, When
 

@@ -5,15 +5,20 @@ from the protocol (``direct``).
 """
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from mqops.access import Access
+from mqops.api.cloud_events import BINARY, events_of
 from mqops.api.edge import Headers, Request, Response, caller_of, header_of, read_body
 from mqops.api.errors import Answer
+from mqops.api.message_body import MessageBody, check_token
 from mqops.api.publication import NO_CONTEXT, Context, Publication, Publishing
 from mqops.api.publish_answer import answer_publish
-from mqops.api.publish_body import TopicBody, check_token, messages_of, options_of, read_naming_body, read_topic_body
+from mqops.api.publish_body import OptionsBody, messages_of, options_of, read_naming_body, read_topic_body
 from mqops.api.publisher import Publisher
+from mqops.api.raw_message import raw_message, raw_options
 from mqops.catalog import CatalogFeed
 from mqops.streams import Outcome
 
@@ -21,6 +26,9 @@ IDEMPOTENCY_KEY = b"idempotency-key"
 TRACEPARENT = b"traceparent"
 CORRELATION_ID = b"x-correlation-id"
 _CONTEXT = (TRACEPARENT, CORRELATION_ID)
+CONTENT_TYPE = b"content-type"
+_DESCRIBES = frozenset({b"", b"application/json", b"application/x-www-form-urlencoded"})
+"""Bodies of these types describe messages, of any other they are one. The last is what curl says by itself."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, section 3.2: what does not look like it is not there."""
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
@@ -51,19 +59,14 @@ class Publish:
         """Send the messages of a request to ``target``. Raises as ``Publisher.begin``, and for a request that is not
         as it should be; then nothing is stored."""
         caller = caller_of(self._access, headers)
-        body: TopicBody
-        if target is BODY_NAMES_IT:
-            body = read_naming_body(data)
-            target = Target(*body.target)
-        else:
-            body = read_topic_body(data)
+        target, messages, options = _read(headers, target, data)
         publication = Publication(
             target.kind,
             target.name,
-            messages_of(body),
+            messages,
             idempotency_key_of(headers),
             context_of(headers),
-            options_of(body.options),
+            options_of(options),
         )
         return self._publisher.begin(caller, publication)
 
@@ -92,6 +95,26 @@ class PublishRoute:
         publishing = self._publish.begin(req.raw_headers, target, await read_body(req))
         answer = self._publish.answer(await self._publish.finish(publishing))
         resp.status, resp.data = answer.status, answer.body
+
+
+def _read(headers: Headers, target: Target, data: bytes) -> tuple[Target, Sequence[MessageBody], OptionsBody | None]:
+    """Where to, what, and how."""
+    if target is BODY_NAMES_IT:
+        naming = read_naming_body(data)
+        return Target(*naming.target), messages_of(naming), naming.options
+    content_type = _bare(headers.get(CONTENT_TYPE))
+    is_plain = content_type in _DESCRIBES and BINARY.isdisjoint(headers)
+    if is_plain:
+        body = read_topic_body(data)
+        return target, messages_of(body), body.options
+    messages = events_of(headers, content_type, data) or [raw_message(headers, data)]
+    return target, messages, raw_options(headers)
+
+
+@lru_cache(maxsize=1_000)
+def _bare(content_type: bytes | None) -> bytes:
+    """Without its parameters."""
+    return (content_type or b"").partition(b";")[0].strip().lower()
 
 
 def idempotency_key_of(headers: Headers) -> str:

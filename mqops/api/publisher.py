@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from mqops.access import Caller
 from mqops.api.directory import Directory
+from mqops.api.message_body import MessageBody
 from mqops.api.partitioning import Partitioner
 from mqops.api.publication import NO_CONTEXT, Context, Publication, Publishing, outdated_of
-from mqops.api.publish_body import MessageBody
 from mqops.api.unheard import Unheard
 from mqops.catalog import CatalogFeed, TopicEntry
 from mqops.codec.envelope import content_digest, encode_envelope
@@ -138,13 +138,14 @@ class Publisher:
             message.headers
             or message.timestamp is not None
             or message.correlation_id is not None
+            or message.content_type is not None
             or context is not NO_CONTEXT
         ):
             traceparent, tracestate, correlation_id = context
             return encode_envelope(
                 Envelope(
                     message.headers or {},
-                    JSON,
+                    message.content_type or JSON,
                     producer,
                     message.timestamp_ms,
                     traceparent,
@@ -180,5 +181,5 @@ def _token(producer: str, message: MessageBody, publication: Publication, index:
 
 def _digest(producer: str, message: MessageBody, when: When | None) -> bytes:
     """The same for a repeated message, whatever the try is part of."""
-    envelope = Envelope(message.headers or {}, JSON, producer, message.timestamp_ms)
+    envelope = Envelope(message.headers or {}, message.content_type or JSON, producer, message.timestamp_ms)
     return content_digest(message.key or "", envelope, message.data, str(when) if when else "")

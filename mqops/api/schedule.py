@@ -20,7 +20,7 @@ from mqops.api.schedule_answer import answer_schedule
 from mqops.api.schedule_body import DelayedBody, ScheduledBody, read_reschedule_body
 from mqops.api.timestamps import format_ms
 from mqops.catalog import CatalogFeed, TopicEntry
-from mqops.codec.payload import payload_as_json
+from mqops.codec.payload import is_json, payload_as_json
 from mqops.errors import InvalidRequest, MessageNotFound
 from mqops.message import format_id
 from mqops.streams import ScheduledMessage, Streams
@@ -66,6 +66,7 @@ class ScheduledJson(Struct, rename="camel", kw_only=True):
     key: str | UnsetType
     headers: dict[str, str]
     payload: Raw
+    payload_encoding: str | UnsetType
     content_type: str
     partition: int
     scheduled_at: str
@@ -184,6 +185,7 @@ def _json(topic: TopicEntry, message: ScheduledMessage) -> ScheduledJson:
         key=message.key or UNSET,
         headers=envelope.headers,
         payload=Raw(payload_as_json(envelope.content_type, message.payload)),
+        payload_encoding=UNSET if is_json(envelope.content_type) else "base64",
         content_type=envelope.content_type,
         partition=message.partition,
         scheduled_at=format_ms(message.due_ms),

@@ -22,12 +22,24 @@ from trees import validated
 from typer.testing import CliRunner
 from variables import variables_read
 
-from mqops.api import edge, message_json, peek, publish_body, publisher, pull, puller, schedule_body, settle
+from mqops.api import (
+    edge,
+    message_body,
+    message_json,
+    peek,
+    publish_body,
+    publisher,
+    pull,
+    puller,
+    schedule_body,
+    settle,
+)
 from mqops.api.deadletters import act
 from mqops.api.deadletters.query import FILTERS, FilterBody
 from mqops.api.errors import status_of
 from mqops.api.management import page, plans
 from mqops.api.openapi.document import description
+from mqops.api.openapi.operations import OF_A_MESSAGE
 from mqops.bootstrap.serve import create_service
 from mqops.cli.app import app as command_line
 from mqops.durations import format_duration, format_size, parse_duration, parse_size
@@ -293,7 +305,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"| messages of a batch | 1 to {publish_body.MAX_BATCH_MESSAGES} |",
         f"| headers of a message, with little else | {publisher.MAX_ENVELOPE_BYTES // 2**10} KiB |",
         f"| how far away a message may be scheduled | {schedule_body.LONGEST_MS // 86_400_000} days |",
-        f"| key of a message | 1 to {publish_body.MAX_KEY_BYTES} bytes |",
+        f"| key of a message | 1 to {message_body.MAX_KEY_BYTES} bytes |",
         f"| messages of a pull | 1 to {puller.MAX_MESSAGES}, about {puller.MAX_BYTES // 2**20} MiB |",
         f"| ackIds of an ack, nack or extend | 1 to {settle.MAX_ACK_IDS} |",
         f"| `delayMs` of a nack | 0 to {settle.MAX_DELAY_MS}, a week |",
@@ -316,6 +328,7 @@ def test_every_field_of_requests_and_answers_is_in_its_table() -> None:
     }
     own = set(schedule_body.RescheduleBody.__struct_encode_fields__)
     assert named("Messages for later") == own
+    assert named("Other types") == {*OF_A_MESSAGE, "Mqops-Header-<name>"}
     statuses = set(re.findall(r"``([a-z_]+)``", settle.__doc__ or ""))
     assert named("Pull, ack, nack") == {*message_json.MessageJson.__struct_encode_fields__, *statuses}
     reasons = set(re.findall(r"``(\w+)``", (ROOT / "mqops/message.py").read_text().partition("reason: str")[2][:200]))

@@ -21,7 +21,7 @@ from mqops.api.directory import DeadLetters, Directory
 from mqops.api.edge import Request, Response, caller_of, decode, read_body, write_json
 from mqops.api.errors import body_of
 from mqops.api.management.page import refuse_unknown
-from mqops.api.publish_body import check_headers
+from mqops.api.message_body import check_headers
 from mqops.catalog import CatalogFeed
 from mqops.errors import InvalidRequest
 from mqops.message import format_id

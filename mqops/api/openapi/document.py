@@ -61,6 +61,11 @@ PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "X-Correlation-Id": ("header", "Handed on with messages that name none.", {**TEXT, "maxLength": 255}),
     "traceparent": ("header", "W3C trace context.", TEXT),
     "tracestate": ("header", "W3C trace context.", TEXT),
+    "Mqops-Key": ("header", "The key of a body that is a message.", {**TEXT, "minLength": 1, "maxLength": 1024}),
+    "Mqops-Partition": ("header", "Its partition.", {"type": "integer", "minimum": 0}),
+    "Mqops-Timestamp": ("header", "When it happened: milliseconds since 1970, or RFC 3339.", TEXT),
+    "Mqops-Acks": ("header", "options.acks of a body that is a message.", {"enum": ["0", "1", "all"]}),
+    "Mqops-Timeout": ("header", "options.timeout of it.", {"type": "integer", "minimum": 1}),
     "X-Mqops-Tenant": ("header", "The tenant to act in, for principals of the tenant system.", TEXT),
 }
 
@@ -106,7 +111,7 @@ def _operation(operation: Operation) -> Schema:
     if operation.body:
         described["requestBody"] = {
             "required": operation.body not in ("PullBody", "PauseBody"),
-            "content": _content(operation.body),
+            "content": {**_content(operation.body), **(_AS_THEY_ARE if operation.body == "TopicBody" else {})},
         }
     described["responses"] = {**_answers(operation), **_errors(operation.errors)}
     return described
@@ -181,6 +186,15 @@ def _responses() -> Schema:
 def _error(codes: Iterable[str]) -> Schema:
     schema = {"allOf": [reference("Error"), {"properties": {"code": {"enum": list(codes)}}}]}
     return {"description": " or ".join(codes), "content": {"application/json": {"schema": schema}}}
+
+
+_AS_THEY_ARE: Schema = {
+    "application/cloudevents+json": {"schema": reference("CloudEvent")},
+    "application/cloudevents-batch+json": {"schema": {"type": "array", "items": reference("CloudEvent")}},
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    "text/plain": {"schema": TEXT},
+}
+"""What is a message, or events, and does not describe any. Every other type is taken like the last two."""
 
 
 def _content(schema: str, media_type: str = "application/json") -> Schema:

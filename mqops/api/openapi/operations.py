@@ -31,6 +31,9 @@ from mqops.errors import (
 )
 from mqops.model import INTERNAL_PATHS, KINDS, Kind
 
+OF_A_MESSAGE = ("Mqops-Key", "Mqops-Partition", "Mqops-Timestamp", "Mqops-Acks", "Mqops-Timeout")
+"""Headers of a request that is a message."""
+
 Errors = tuple[type[MqopsError], ...]
 
 _ROOT = "/api/v1/mq"
@@ -103,7 +106,8 @@ def _messages() -> Iterator[Operation]:
         ("queues/{name}/publish", "TopicBody", (QueueNotFound,)),
     ):
         errors = (*_ALWAYS, *absent, *_PUBLISH)
-        yield Operation("POST", f"{_ROOT}/{path}", "Publish messages", "messages", published, body, headers, errors)
+        parameters = (*headers, *OF_A_MESSAGE) if body == "TopicBody" else headers
+        yield Operation("POST", f"{_ROOT}/{path}", "Publish messages", "messages", published, body, parameters, errors)
     for plural, missing in (("subscriptions", SubscriptionNotFound), ("queues", QueueNotFound)):
         errors = (*_ALWAYS, missing, *_READ)
         for verb, summary, answer, body in (

@@ -24,6 +24,7 @@ Schema = dict[str, Any]
 
 REFERENCE = "#/components/schemas/"
 TEXT: Schema = {"type": "string"}
+_SOME_TEXT: Schema = {"type": "string", "minLength": 1}
 _NUMBER: Schema = {"type": "integer"}
 _SECONDS: Schema = {"type": "number", "description": "Seconds."}
 _TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
@@ -118,6 +119,11 @@ def _of_messages() -> dict[str, Schema]:
                 "timestamp": _TIME,
                 "results": _list(result),
             }
+        ),
+        "CloudEvent": _object(
+            {"specversion": {"const": "1.0"}, "id": _SOME_TEXT, "source": _SOME_TEXT, "type": _SOME_TEXT},
+            {"datacontenttype": TEXT, "time": _TIME, "data": {}, "data_base64": TEXT},
+            description="CloudEvents 1.0 in JSON; further attributes are text, whole numbers, or true or false.",
         ),
         "Pulled": _object({"messages": _list(reference("MessageJson"))}),
         "Settled": _object({"results": _list(_object({"ackId": TEXT, "status": settled}, {"leaseUntil": _TIME}))}),
