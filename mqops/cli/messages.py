@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 TAIL_SECONDS = 0.5
 """Between two looks."""
+LONGEST_WAIT_MS = 30_000
+"""Of one request."""
+ANSWER_SECONDS = 30.0
+"""For an answer, beyond what was to be waited for."""
 
 
 class Output(StrEnum):
@@ -93,6 +97,10 @@ def pull(
     subscription: Annotated[str | None, typer.Argument(help="Its name or id, or TENANT/NAME.")] = None,
     queue: Annotated[str | None, typer.Option("--queue", help="Pull from this queue instead.")] = None,
     most: Annotated[int, typer.Option("--max", min=1, max=100, help="How many at most.")] = 10,
+    wait: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="Wait for the first message so long: 30s, 10m. Without it, not at all."),
+    ] = "0s",
     ack: Annotated[bool, typer.Option("--ack", help="Acknowledge what was printed; otherwise it comes again.")] = False,
     tenant: TenantOption = None,
     server: ServerOption = None,
@@ -100,12 +108,16 @@ def pull(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Take messages of a subscription or a queue, and print them."""
+    # Imported here: what a command does not use must not slow down the others.
+    from mqops.cli.named import seconds_of
+
+    wait_seconds = seconds_of("--wait", wait)
     if (subscription is None) == (queue is None):
         raise ConfigurationError("name a subscription, or a queue with --queue")
     family, named = ("queues", queue) if queue is not None else ("subscriptions", subscription)
     assert named is not None
     name, remote = _remote(named, tenant, server, credential)
-    messages = remote.call("POST", remote.path(family, name, "pull"), {"maxMessages": most})["messages"]
+    messages = _pulled(remote, remote.path(family, name, "pull"), most, wait_seconds)
     for message in messages:
         _print_message(message, output)
     if not messages and output is Output.TEXT:
@@ -118,6 +130,18 @@ def pull(
     lost = sum(result["status"] != "acked" for result in results)
     if lost:
         raise MqopsError(f"{lost} of {len(results)} messages could not be acknowledged in time: they come again")
+
+
+def _pulled(remote: "Remote", path: str, most: int, wait_seconds: float) -> list[dict[str, Any]]:
+    """What a pull brings, or one of several: the server's patience may be shorter than ours."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        left_ms = max(0, round((deadline - time.monotonic()) * 1000))
+        asked_ms = min(left_ms, LONGEST_WAIT_MS)
+        body = {"maxMessages": most, **({"waitMs": asked_ms} if asked_ms else {})}
+        messages: list[dict[str, Any]] = remote.call("POST", path, body, asked_ms / 1000 + ANSWER_SECONDS)["messages"]
+        if messages or asked_ms == left_ms:
+            return messages
 
 
 def tail(

@@ -11,6 +11,8 @@ from api_platform import ACME, SYSTEM, Platform
 from commands import MQOPS, environment
 from waiting import eventually
 
+from mqops.cli import messages
+
 
 def speaking_to(platform: Platform, **more: str) -> dict[str, str]:
     url = f"http://127.0.0.1:{platform.client.port}"
@@ -85,6 +87,41 @@ def test_more_that_wait_than_a_page_has_are_listed(platform: Platform) -> None:
     assert [json.loads(line)["payload"] for line in done.stdout.splitlines()] == list(range(205))
     assert mqops(platform, "scheduled", "list", "--queue", queue).stderr == "130 more wait: list them with --max\n"
     assert mqops(platform, "scheduled", "list", platform.untouched).stderr == "nothing waits\n"
+
+
+def test_a_pull_waits_for_the_first_message(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader()
+    command = [*MQOPS, "pull", subscription, "--wait", "30s"]
+    with subprocess.Popen(command, env=speaking_to(platform), stdout=subprocess.PIPE, text=True) as waiting:
+        time.sleep(1.5)
+        assert waiting.poll() is None
+        platform.acme.publish(topic, {"payload": "at last"})
+        started = time.monotonic()
+        output, _ = waiting.communicate(timeout=10)
+    assert '"at last"' in output
+    assert time.monotonic() - started < 5
+
+
+def test_a_pull_that_waited_in_vain_says_so(platform: Platform) -> None:
+    _, subscription = platform.topic_with_reader()
+    done = mqops(platform, "pull", subscription, "--wait", "300ms")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing to pull\n")
+    assert mqops(platform, "pull", subscription, "--wait", "soon").returncode == 2
+
+
+def test_longer_waits_than_the_servers_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Remote:
+        def call(self, method: str, path: str, body: dict[str, int], timeout_seconds: float) -> dict[str, list[int]]:
+            asked.append(body.get("waitMs", 0))
+            time.sleep(body.get("waitMs", 0) / 1000)
+            return {"messages": []}
+
+    monkeypatch.setattr(messages, "LONGEST_WAIT_MS", 100)
+    assert messages._pulled(Remote(), "", 1, 0.25) == []  # type: ignore[arg-type]
+    assert asked[:2] == [100, 100]
+    assert 1 <= asked[2] <= 50
 
 
 def test_tail_prints_what_comes_from_now_on_and_takes_none(platform: Platform, tmp_path: Path) -> None:
