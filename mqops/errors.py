@@ -15,6 +15,7 @@ MqopsError                    code, message, details, retry_after_seconds
 ├── PreconditionFailed        the thing is not in the state any more that the caller knows
 ├── QuotaExceeded             a limit is reached; details name the limit and who holds it
 ├── PublishFailed             the broker refused this message; nothing is stored
+├── ConnectionFailed          another service that is needed is away; nothing is done, repeating is safe
 └── BrokerNotAvailable        a store is away; nothing is stored, repeating is safe
     └── OutcomeUnknown        the connection was lost after the write: stored at most once
 
@@ -113,6 +114,10 @@ class PublishFailed(MqopsError):
 
 class ConsumerFailed(MqopsError):
     code = "MQ_CONSUMER_ERROR"
+
+
+class ConnectionFailed(MqopsError):
+    code = "CONNECTION_ERROR"
 
 
 class BrokerNotAvailable(MqopsError):

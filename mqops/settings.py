@@ -27,6 +27,28 @@ MANIFEST_VARIABLES = (*_DISCOVERED, "MQOPS_LISTEN_URL")
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """How tokens of the platform's auth service are checked; with neither a secret nor a key set, none is taken."""
+
+    secret: str | None = field(default=None, repr=False)
+    """MQOPS_JWT_SECRET: what the service signs with (HS256)."""
+    jwks_url: str | None = None
+    """MQOPS_JWT_JWKS: where it publishes its keys: a URL, or a path of AUTH_SERVICE_URL."""
+    issuer: str | None = None
+    """MQOPS_JWT_ISSUER: what `iss` has to be; without it, anything."""
+    audience: str | None = None
+    """MQOPS_JWT_AUDIENCE: what has to be among `aud`; without it, anything."""
+    tenant_claim: str = "tenant_id"
+    """MQOPS_JWT_TENANT_CLAIM: the claim that names the tenant; dots lead into mappings."""
+    principal_claim: str = "sub"
+    """MQOPS_JWT_PRINCIPAL_CLAIM: the claim that names the principal."""
+    roles_claim: str = "roles"
+    """MQOPS_JWT_ROLES_CLAIM: the claim that lists the roles."""
+    clock_skew_seconds: float = 30.0
+    """MQOPS_JWT_CLOCK_SKEW (a duration): how far the service's clock may be from this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that an installation can set, with its defaults."""
 
@@ -55,6 +77,8 @@ class Settings:
     """MQOPS_DEVELOPMENT_CREDENTIAL: a key for everything, set by `mqops up` on embedded servers alone."""
     internal_service_token: str | None = field(default=None, repr=False)
     """INTERNAL_SERVICE_TOKEN: what the platform's other services send as `X-Service-Token`; without it, none may."""
+    tokens: TokenSettings = field(default_factory=TokenSettings)
+    """MQOPS_JWT_…"""
     listen_url: str = "http://127.0.0.1:3011"
     """MQOPS_LISTEN_URL: where `mqops listen` receives webhooks; a variable for manifests."""
     log_format: LogFormat = "text"
@@ -100,6 +124,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     discovered = _DISCOVERED if mode == "docker-compose" else {}
     port = reader.integer("PORT", 3010, 0, 65_535)
     state_dir = Path(environment.get("MQOPS_STATE_DIR") or ".mqops")
+    service_urls = {name: value for name in _DISCOVERED if (value := environment.get(name) or discovered.get(name))}
     settings = Settings(
         host=environment.get("MQOPS_HOST") or "127.0.0.1",
         port=port,
@@ -112,7 +137,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         secrets_dir=Path(environment.get("MQOPS_SECRETS_DIR") or state_dir / "secrets"),
         private_targets=reader.private_targets("MQOPS_PRIVATE_TARGETS"),
         development_credential=environment.get("MQOPS_DEVELOPMENT_CREDENTIAL") or None,
-        internal_service_token=reader.token("INTERNAL_SERVICE_TOKEN"),
+        internal_service_token=reader.secret("INTERNAL_SERVICE_TOKEN", 16),
+        tokens=reader.tokens(service_urls.get("AUTH_SERVICE_URL", "")),
         listen_url=environment.get("MQOPS_LISTEN_URL") or f"http://127.0.0.1:{port + 1 if port < 65_535 else port - 1}",
         log_format=cast(LogFormat, reader.choice("MQOPS_LOG_FORMAT", ("text", "logfmt", "json"))),
         reconciler_metrics_port=reader.port("MQOPS_RECONCILER_METRICS_PORT"),
@@ -127,7 +153,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         message_batch_size=reader.integer("MESSAGE_BATCH_SIZE", 50, 1, 100),
         health_check_interval_seconds=float(reader.integer("HEALTH_CHECK_INTERVAL", 30, 1, 3600)),
         service_discovery_mode=cast(Literal["docker-compose", "static"], mode),
-        service_urls={name: value for name in _DISCOVERED if (value := environment.get(name) or discovered.get(name))},
+        service_urls=service_urls,
     )
     reader.raise_if_wrong()
     return settings
@@ -157,15 +183,37 @@ class _Reader:
         """``None`` when it is not set."""
         return self.integer(name, 0, 0, 65_535) if self._environment.get(name) else None
 
-    def token(self, name: str) -> str | None:
-        """A secret that a header can carry; ``None`` when it is not set. What is wrong with it is said without it."""
+    def secret(self, name: str, shortest: int) -> str | None:
+        """A text that a header can carry; ``None`` when it is not set. What is wrong with it is said without it."""
         text = self._environment.get(name)
         if not text:
             return None
-        if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
-            self._wrong.append(f"{name}: expected 16 to 512 printable ASCII characters, without spaces")
+        if not re.fullmatch(rf"[\x21-\x7e]{{{shortest},512}}", text):
+            self._wrong.append(f"{name}: expected {shortest} to 512 printable ASCII characters, without spaces")
             return None
         return text
+
+    def tokens(self, auth_service_url: str) -> TokenSettings:
+        secret = self.secret("MQOPS_JWT_SECRET", 32)  # as many bytes as a digest: RFC 7518, section 3.2
+        jwks = self._environment.get("MQOPS_JWT_JWKS") or None
+        if jwks is not None and jwks.startswith("/") and auth_service_url:
+            jwks = auth_service_url.rstrip("/") + jwks
+        if jwks is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", jwks):
+            self._wrong.append(
+                f"MQOPS_JWT_JWKS={jwks!r}: expected http://… or https://…, or a path of AUTH_SERVICE_URL"
+            )
+        if jwks is not None and secret is not None:
+            self._wrong.append("MQOPS_JWT_SECRET and MQOPS_JWT_JWKS: tokens are signed in one way; set one of the two")
+        return TokenSettings(
+            secret=secret,
+            jwks_url=jwks,
+            issuer=self._environment.get("MQOPS_JWT_ISSUER") or None,
+            audience=self._environment.get("MQOPS_JWT_AUDIENCE") or None,
+            tenant_claim=self._environment.get("MQOPS_JWT_TENANT_CLAIM") or "tenant_id",
+            principal_claim=self._environment.get("MQOPS_JWT_PRINCIPAL_CLAIM") or "sub",
+            roles_claim=self._environment.get("MQOPS_JWT_ROLES_CLAIM") or "roles",
+            clock_skew_seconds=self.duration_ms("MQOPS_JWT_CLOCK_SKEW", 30_000) / 1000,
+        )
 
     def size(self, name: str, default: int) -> int:
         text = self._environment.get(name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import falcon.asgi
 
-from mqops.access import Access
+from mqops.access import Access, Tokens
 from mqops.api.batch import PublishBatch
 from mqops.api.deadletters.act import Discard, Redrive
 from mqops.api.deadletters.read import LetterList, OneLetter
@@ -64,13 +64,17 @@ class Parts:
     configuration: Configuration
     runtime: RuntimeStore
     statuses: Statuses
+    tokens: Tokens | None = None
+    """Without it, tokens of the auth service are not known."""
 
 
 def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     """The ASGI application. ``lifespan`` is a middleware with ``process_startup`` and ``process_shutdown``, which
     starts and stops ``parts``."""
     streams, feed = parts.streams, parts.feed
-    access = Access(lambda: feed.current, settings.development_credential, settings.internal_service_token)
+    access = Access(
+        lambda: feed.current, settings.development_credential, settings.internal_service_token, parts.tokens
+    )
     directory = Directory(lambda: feed.current)
     publisher = Publisher(streams, feed, directory, parts.monitor.unheard)
     publish = Publish(access, publisher, feed)

@@ -14,6 +14,7 @@ import msgspec
 from mqops.errors import (
     BrokerNotAvailable,
     Conflict,
+    ConnectionFailed,
     ConsumerFailed,
     Forbidden,
     IdempotencyConflict,
@@ -43,6 +44,7 @@ _STATUS: dict[type[MqopsError], int] = {
     QuotaExceeded: 429,
     PublishFailed: 503,
     ConsumerFailed: 503,
+    ConnectionFailed: 503,
     BrokerNotAvailable: 503,
     MqopsError: 500,
 }

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import falcon.asgi
 import uvloop  # noqa: F401 - loaded before the fork: workers share its pages
@@ -24,6 +24,7 @@ from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
 from mqops import expressions
+from mqops.access import Tokens
 from mqops.api.app import Parts, create_app
 from mqops.api.direct import DirectProtocol
 from mqops.api.health import HealthMonitor
@@ -35,9 +36,12 @@ from mqops.embedded.port import check_port_is_free, url_host
 from mqops.errors import ConfigurationError
 from mqops.keys import Keyspace
 from mqops.runtime import Consumed, RuntimeStore
-from mqops.settings import Settings
+from mqops.settings import Settings, TokenSettings
 from mqops.streams import Streams, Sweeper
 from reconciler.stores.instance import Instance
+
+if TYPE_CHECKING:
+    from mqops.access.jwks import Jwks
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +134,24 @@ def create_service(settings: Settings, installation: str, master: int | None = N
     statuses = Statuses(settings.database_url, feed)
     consumed = Consumed(runtime)
     streams.on_done(consumed.note)
-    parts = Parts(streams, feed, monitor, ReconciledConfiguration(settings), runtime, statuses)
-    return create_app(parts, settings, _Life(parts, sweeper, consumed, master))
+    keys, tokens = _tokens(settings.tokens)
+    parts = Parts(streams, feed, monitor, ReconciledConfiguration(settings), runtime, statuses, tokens)
+    return create_app(parts, settings, _Life(parts, sweeper, consumed, master, keys))
+
+
+def _tokens(settings: TokenSettings) -> tuple["Jwks | None", Tokens | None]:
+    """What follows the auth service's keys, and what checks its tokens, as far as they are wanted. Loaded only then:
+    cryptography takes 20 MB of each process."""
+    if settings.secret is None and settings.jwks_url is None:
+        return None, None
+    from mqops.access.jwks import Jwks
+    from mqops.access.tokens import SharedSecret, TokenVerifier
+
+    if settings.secret is not None:
+        return None, TokenVerifier(SharedSecret(settings.secret), settings)
+    assert settings.jwks_url is not None
+    keys = Jwks(settings.jwks_url)
+    return keys, TokenVerifier(keys, settings)
 
 
 def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]]]:
@@ -142,7 +162,10 @@ def _partitions(feed: CatalogFeed) -> Callable[[], Iterator[tuple[int, str, int]
 class _Life:
     """Starts and stops a worker's parts, in the loop that they run in."""
 
-    def __init__(self, parts: Parts, sweeper: Sweeper, consumed: Consumed, master: int | None) -> None:
+    def __init__(
+        self, parts: Parts, sweeper: Sweeper, consumed: Consumed, master: int | None, keys: "Jwks | None"
+    ) -> None:
+        self._keys = keys
         self._parts = parts
         self._sweeper = sweeper
         self._consumed = consumed
@@ -157,6 +180,8 @@ class _Life:
         self._sweeper.start()
         self._consumed.start()
         self._parts.monitor.start()
+        if self._keys is not None:
+            await self._keys.start()
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -164,6 +189,8 @@ class _Life:
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         if self._watch is not None:
             self._watch.cancel()
+        if self._keys is not None:
+            await self._keys.stop()
         await self._parts.monitor.stop()
         await self._consumed.stop()
         await self._sweeper.stop()

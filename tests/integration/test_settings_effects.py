@@ -22,12 +22,14 @@ from databases import created
 from metadata_world import Receiver, receiving
 from redis import Redis
 from served import API, Client
+from tokens import SECRET, auth_service, private_key, published, token
 from variables import variables_read
 from waiting import eventually
 
 from mqops.embedded.directory import open_state_directory
 from mqops.embedded.port import free_port
 from mqops.embedded.valkey import start_valkey, valkey_url
+from mqops.errors import ConfigurationError
 from mqops.settings import Settings, settings_from
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +111,11 @@ apiVersion: mqops/v1
 kind: Subscription
 metadata: {tenant: acme, name: slow}
 spec: {topic: slow, handler: slow, concurrency: 1}
+---
+apiVersion: mqops/v1
+kind: Topic
+metadata: {tenant: acme, name: unread}
+spec: {retention: 1d}
 ---
 apiVersion: mqops/v1
 kind: Topic
@@ -196,6 +203,13 @@ def world(
             "MQOPS_PRIVATE_TARGETS": f"acme={url.removeprefix('http://').rstrip('/')}",
             "MQOPS_DEVELOPMENT_CREDENTIAL": DEVELOPMENT,
             "INTERNAL_SERVICE_TOKEN": SERVICE_TOKEN,
+            "MQOPS_JWT_SECRET": SECRET,
+            "MQOPS_JWT_ISSUER": "auth",
+            "MQOPS_JWT_AUDIENCE": "mqops",
+            "MQOPS_JWT_TENANT_CLAIM": "org.tenant",
+            "MQOPS_JWT_PRINCIPAL_CLAIM": "user",
+            "MQOPS_JWT_ROLES_CLAIM": "realm.roles",
+            "MQOPS_JWT_CLOCK_SKEW": "10s",
             "MQOPS_LISTEN_URL": url.rstrip("/"),
             "MQOPS_ACCEPT_RISK": "1",
             "MAX_MESSAGE_SIZE": "200",
@@ -342,6 +356,62 @@ def internal_service_token(world: World) -> None:
     world.drained("kept")
 
 
+def signed(key: Any = SECRET, algorithm: str = "HS256", kid: str | None = None, **claims: Any) -> str:
+    """A token as the world takes it, but for what ``claims`` say."""
+    usual = {"iss": "auth", "aud": "mqops", "org": {"tenant": "acme"}, "user": "jo", "realm": {"roles": ["publisher"]}}
+    return token(key, algorithm, kid, **{"tenant_id": "globex", "sub": "x", "roles": [], **usual, **claims})
+
+
+def taken(world: World, said: str) -> int:
+    return world.client.with_key(said).publish("unread", {"payload": "of a token"}).status
+
+
+def jwt_secret(world: World) -> None:
+    assert [taken(world, said) for said in (signed(), signed(SECRET[::-1]))] == [200, 401]
+
+
+def jwt_jwks(world: World) -> None:
+    key = private_key("ES256")
+    with auth_service() as service:
+        service.publish(published("ES256", key, "1"))
+        port = free_port(HOST)
+        more = {"PORT": str(port), "MQOPS_JWT_SECRET": "", "MQOPS_JWT_JWKS": "/keys", "AUTH_SERVICE_URL": service.url}
+        with Desk(world.desk.folder, {**world.desk.stores, **more}).running("serve"):
+            client = Client(port, signed(key, "ES256", "1"), host=HOST)
+
+            def is_taken() -> bool:
+                with contextlib.suppress(OSError):
+                    return client.publish("unread", {"payload": 1}).status == 200
+                return False
+
+            eventually(is_taken, "the token", 30)
+            assert client.with_key(signed()).publish("unread", {"payload": 1}).status in (401, 503)
+
+
+def jwt_claim(**wrong: Any) -> Check:
+    """A setting that makes a token worthless which is good but for ``wrong``."""
+
+    def check(world: World) -> None:
+        assert [taken(world, said) for said in (signed(), signed(**wrong))] == [200, 401]
+
+    return check
+
+
+def jwt_principal(world: World) -> None:
+    assert taken(world, signed(user="principal-7")) == 200
+    messages = world.client.get(f"{API}/topics/unread/messages").body["messages"]
+    assert "principal-7" in [message["producer"] for message in messages]
+
+
+def jwt_roles(world: World) -> None:
+    assert [taken(world, signed(realm={"roles": [role]})) for role in ("publisher", "viewer")] == [200, 403]
+
+
+def jwt_clock_skew(world: World) -> None:
+    ends = (time.time() - 5, time.time() - 15)  # the usual would do for both
+    assert [taken(world, signed(exp=moment)) for moment in ends] == [200, 401]
+
+
 def listen_url(world: World) -> None:
     assert world.spec("handler", "acme/hook")["http"]["url"] == f"{world.receiver_url}hook"
 
@@ -478,6 +548,14 @@ EFFECTS: dict[str, Callable[..., None]] = {
     "MQOPS_PRIVATE_TARGETS": private_targets,
     "MQOPS_DEVELOPMENT_CREDENTIAL": development_credential,
     "INTERNAL_SERVICE_TOKEN": internal_service_token,
+    "MQOPS_JWT_SECRET": jwt_secret,
+    "MQOPS_JWT_JWKS": jwt_jwks,
+    "MQOPS_JWT_ISSUER": jwt_claim(iss="other"),
+    "MQOPS_JWT_AUDIENCE": jwt_claim(aud="other"),
+    "MQOPS_JWT_TENANT_CLAIM": jwt_claim(org={"tenant": "nobody"}),
+    "MQOPS_JWT_PRINCIPAL_CLAIM": jwt_principal,
+    "MQOPS_JWT_ROLES_CLAIM": jwt_roles,
+    "MQOPS_JWT_CLOCK_SKEW": jwt_clock_skew,
     "MQOPS_LISTEN_URL": listen_url,
     "MAX_MESSAGE_SIZE": max_message_size,
     "DEFAULT_TTL": default_ttl,
@@ -511,6 +589,9 @@ def test_every_variable_that_is_read_has_a_row_and_every_setting_a_variable() ->
     other = {
         **dict.fromkeys(EFFECTS, "1"),
         "PORT": "1",
+        "MQOPS_JWT_SECRET": SECRET,
+        "MQOPS_JWT_JWKS": "",
+        "MQOPS_JWT_CLOCK_SKEW": "1s",
         "INTERNAL_SERVICE_TOKEN": SERVICE_TOKEN,
         "SERVICE_DISCOVERY_MODE": "static",
         "MQOPS_PRIVATE_TARGETS": "*=*",
@@ -522,6 +603,35 @@ def test_every_variable_that_is_read_has_a_row_and_every_setting_a_variable() ->
     usual, changed = settings_from({}), settings_from(other)
     same = {field.name for field in fields(Settings) if getattr(usual, field.name) == getattr(changed, field.name)}
     assert same == set(), "a setting that no variable gives"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"MQOPS_JWT_SECRET": "short"}, "MQOPS_JWT_SECRET: expected 32 to 512 printable ASCII characters"),
+        ({"MQOPS_JWT_SECRET": "ü" * 40}, "MQOPS_JWT_SECRET: expected 32 to 512 printable ASCII characters"),
+        ({"INTERNAL_SERVICE_TOKEN": "0123456789 abcdef"}, "INTERNAL_SERVICE_TOKEN: expected 16 to 512 printable ASCII"),
+        (
+            {"MQOPS_JWT_SECRET": SECRET, "MQOPS_JWT_JWKS": "/keys"},
+            "MQOPS_JWT_SECRET and MQOPS_JWT_JWKS: tokens are sig",
+        ),
+        ({"MQOPS_JWT_JWKS": "keys"}, "MQOPS_JWT_JWKS='keys': expected http://… or https://…, or a path"),
+        ({"MQOPS_JWT_JWKS": "/keys", "SERVICE_DISCOVERY_MODE": "static"}, "MQOPS_JWT_JWKS='/keys': expected http://…"),
+    ],
+)
+def test_secrets_and_where_keys_are_have_to_be_so_that_they_work(wrong: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        settings_from(wrong)
+    assert str(refused.value).startswith(told)
+    assert not any(
+        value in str(refused.value) for name, value in wrong.items() if "JWKS" not in name and len(value) > 9
+    )
+
+
+def test_a_secret_is_not_shown_with_the_settings() -> None:
+    shown = repr(settings_from({"MQOPS_JWT_SECRET": SECRET, "INTERNAL_SERVICE_TOKEN": SERVICE_TOKEN}))
+    assert SECRET not in shown
+    assert SERVICE_TOKEN not in shown
 
 
 def test_the_owners_variables_are_these_and_what_has_no_effect_yet_is_nowhere_claimed() -> None:

@@ -8,6 +8,7 @@ from mqops.api.management.write import GUARD_SWITCHES
 from mqops.errors import (
     BrokerNotAvailable,
     Conflict,
+    ConnectionFailed,
     ConsumerFailed,
     Forbidden,
     IdempotencyConflict,
@@ -37,7 +38,7 @@ OF_A_MESSAGE = ("Mqops-Key", "Mqops-Partition", "Mqops-Timestamp", "Mqops-Acks",
 Errors = tuple[type[MqopsError], ...]
 
 _ROOT = "/api/v1/mq"
-_ALWAYS: Errors = (InvalidRequest, Unauthenticated, Forbidden, NotFound, MqopsError)
+_ALWAYS: Errors = (InvalidRequest, Unauthenticated, Forbidden, NotFound, ConnectionFailed, MqopsError)
 """``NotFound`` is about the tenant that ``X-Mqops-Tenant`` names."""
 _BODY: Errors = (SerializationFailed, PayloadTooLarge)
 _PUBLISH: Errors = (

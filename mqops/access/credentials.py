@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do. Knows neither HTTP nor the catalog: it says what it needs of both.
+"""Callers, told from what they present, and what they may do.
 
 A caller acts in one tenant. Everything is looked up in that tenant, so what belongs to another is not found in the
 same way as what does not exist, and no rule here has to hide it. The rules here are about what is found.
@@ -38,6 +38,17 @@ class Key(Protocol):
     def principal(self) -> Principal: ...
     @property
     def expires_at(self) -> float | None: ...
+
+
+class Tokens(Protocol):
+    """What tells principals from tokens of the platform's auth service."""
+
+    def verify(self, token: str) -> tuple[Principal, float]:
+        """Who ``token`` stands for, and until when (seconds since 1970). Raises ``Unauthenticated``, and
+        ``ConnectionFailed`` while that cannot be told."""
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when tokens that were good may be so no more."""
 
 
 class Keys(Protocol):
@@ -119,16 +130,24 @@ class _Known:
 
 class Access:
     """Tells callers from their credentials. ``keys`` gives the current catalog; ``service_token`` is what the
-    platform's other services share; ``development_credential`` is a key for everything, on embedded servers alone."""
+    platform's other services share; ``tokens`` knows tokens of its auth service; ``development_credential`` is a key
+    for everything, on embedded servers alone."""
 
     def __init__(
-        self, keys: Callable[[], Keys], development_credential: str | None = None, service_token: str | None = None
+        self,
+        keys: Callable[[], Keys],
+        development_credential: str | None = None,
+        service_token: str | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         self._keys = keys
         self._service_digest = _digest(service_token) if service_token else None
         self._development_digest = _digest(development_credential) if development_credential else None
         self._known: dict[tuple[str, str | None], _Known] = {}
         self._known_by: Keys | None = None
+        self._tokens = tokens
+        if tokens is not None:
+            tokens.on_change(self._known.clear)
 
     def caller(self, authorization: str | None, tenant: str | None = None) -> Caller:
         """Who sent ``authorization`` (``Bearer <key>``), acting in ``tenant`` when the request names one. Raises
@@ -163,9 +182,17 @@ class Access:
         if digest == self._development_digest:
             return _Known(None, _acting(keys, _DEVELOPER, tenant))
         key = keys.key(digest)
+        if key is None and self._tokens is not None and secret.count(".") == 2:
+            return self._of_token(self._tokens, keys, secret.strip(), tenant)
         if key is None:
             raise Unauthenticated("the credential is not known")
         return _Known(key.expires_at, _acting(keys, key.principal, tenant))
+
+    def _of_token(self, tokens: Tokens, keys: Keys, token: str, tenant: str | None) -> _Known:
+        principal, expires_at = tokens.verify(token)
+        if keys.tenant(principal.tenant) is None:
+            raise Unauthenticated("the token is of no tenant here")
+        return _Known(expires_at, _acting(keys, principal, tenant))
 
 
 def _acting(keys: Keys, principal: Principal, tenant: str | None) -> Caller:
