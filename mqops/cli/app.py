@@ -9,6 +9,7 @@ from mqops import __version__
 from mqops.cli import (
     completion,
     credentials,
+    deadletters,
     diff,
     doctor,
     drift,
@@ -54,6 +55,7 @@ _COMMANDS = (
     unlock,
     messages,
     scheduled,
+    deadletters,
     pause,
     listen,
     credentials,

@@ -42,9 +42,10 @@ def approved(
     return selected
 
 
-def require_yes(question: str, what: str) -> None:
-    """Asks. Raises ``ConfigurationError`` for any answer but yes, and when nobody is there to approve ``what``."""
+def require_yes(question: str, what: str, flag: str = "--auto-approve") -> None:
+    """Asks. Raises ``ConfigurationError`` for any answer but yes, and when nobody is there to approve ``what``: then
+    ``flag`` does."""
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"nobody is there to approve {what}: pass --auto-approve")
+        raise ConfigurationError(f"nobody is there to approve {what}: pass {flag}")
     if typer.prompt(f"{question} Only 'yes' is taken as approval", default="no", show_default=False) != "yes":
         raise ConfigurationError("not approved, nothing was changed")

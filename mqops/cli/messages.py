@@ -73,11 +73,11 @@ def publish(
     import msgspec
 
     name, remote = _remote(topic, tenant, server, credential)
-    message: dict[str, Any] = {"payload": msgspec.Raw(_payload(data))}
+    message: dict[str, Any] = {"payload": msgspec.Raw(payload_of(data))}
     if key is not None:
         message["key"] = key
     if header:
-        message["headers"] = dict(_header(text) for text in header)
+        message["headers"] = dict(header_of(text) for text in header)
     if delay is None and at is None:
         answer = remote.call("POST", remote.path("queues" if queue else "topics", name, "publish"), message)
     else:
@@ -212,7 +212,7 @@ def when_of(delay: str | None, at: str | None) -> dict[str, Any]:
         raise ConfigurationError(f"--delay {delay}: {error}") from error
 
 
-def _payload(data: str) -> bytes:
+def payload_of(data: str) -> bytes:
     """The JSON text that ``--data`` stands for. Raises ``ConfigurationError`` for what is not JSON."""
     import msgspec
 
@@ -229,7 +229,7 @@ def _payload(data: str) -> bytes:
         raise ConfigurationError(f"--data is not JSON ({error}); a text needs quotes: --data '\"hello\"'") from error
 
 
-def _header(text: str) -> tuple[str, str]:
+def header_of(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise ConfigurationError(f"--header {text!r}: write it like region=eu")
@@ -265,8 +265,8 @@ def _key_and_headers(message: dict[str, Any]) -> list[str]:
 
 
 def _print_words(words: list[str], payload: Any) -> None:
-    print(_printable(" ".join(words)))
-    print("  " + _printable(json.dumps(payload, ensure_ascii=False, separators=(",", ":"))), flush=True)
+    print(printable(" ".join(words)))
+    print("  " + printable(json.dumps(payload, ensure_ascii=False, separators=(",", ":"))), flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -274,6 +274,6 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, separators=(",", ":")), flush=True)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """``text`` without what a terminal would take for commands: keys and headers are a publisher's."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

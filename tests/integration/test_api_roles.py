@@ -24,6 +24,8 @@ def allowed(operation: Operation) -> set[str]:
         return set(ROLES)
     if operation.path.startswith(INTERNAL):
         return {"publisher"} if operation.method == "POST" else READERS
+    if "/deadletters" in operation.path:
+        return {"consumer", "admin"}
     if last == "publish" or "/publish/" in operation.path:
         return {"publisher"}
     if "/scheduled" in operation.path:

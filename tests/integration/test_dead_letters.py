@@ -7,27 +7,10 @@ from uuid import uuid4
 
 import pytest
 from api_platform import ADMIN, GLOBEX, PUBLISHER, SYSTEM, Platform
+from failing import ONCE, fail, failed
 from redis import Redis
 from served import API, Answer, Client
 from waiting import eventually
-
-ONCE = {"retry": {"maxAttempts": 1}}
-
-
-def failed(platform: Platform, *payloads: Any, **spec: Any) -> tuple[str, str]:
-    """A topic and its subscription, which has failed with each of ``payloads``."""
-    topic, reader = platform.topic_with_reader(reader=ONCE, **spec)
-    fail(platform, topic, reader, *({"payload": payload} for payload in payloads))
-    return topic, reader
-
-
-def fail(platform: Platform, topic: str, reader: str, *messages: dict[str, Any]) -> None:
-    for message in messages:
-        assert platform.acme.publish(topic, message).status == 200
-    pulled = platform.acme.pull(reader, 100)
-    assert len(pulled) == len(messages)
-    ids = [message["ackId"] for message in pulled]
-    assert set(platform.acme.settle("nack", reader, *ids)) == {"dead_lettered"}
 
 
 def letters(client: Client, reader: str, query: str = "") -> list[dict[str, Any]]:
