@@ -1,6 +1,5 @@
 """`mqops deadletters`: what failed for good is listed, shown, redriven and discarded, over the HTTP API."""
 
-import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -243,9 +242,10 @@ def _acted(request: "LongRequest", most: int | None, *, is_dry: bool, yes: bool)
 
 def _tell(worked: "Worked", done: str, output: Literal["text", "json"], *, is_dry: bool) -> None:
     """Raises ``MqopsError`` when some stay where they are, though they were meant."""
+    from mqops.cli.messages import print_json
+
     if output == "json":
-        answer = {"dryRun": is_dry, done: worked.count, "skipped": worked.skipped}
-        print(json.dumps(answer, separators=(",", ":")), flush=True)
+        print_json({"dryRun": is_dry, done: worked.count, "skipped": worked.skipped})
     else:
         letters = "dead letter" if worked.count == 1 else "dead letters"
         print(f"{worked.count:,} {letters} {'would be ' if is_dry else ''}{done}", flush=True)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from mqops.cli.messages import printable
+from mqops.cli.messages import print_json, printable
 
 
 def print_letters(letters: Sequence[Mapping[str, Any]], output: Literal["text", "json"], *, is_complete: bool) -> None:
@@ -14,7 +14,7 @@ def print_letters(letters: Sequence[Mapping[str, Any]], output: Literal["text", 
 
     if output == "json":
         for letter in letters:
-            print(json.dumps(letter, separators=(",", ":")))
+            print_json(letter)
         return
     if letters:
         print_table(
