@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from benchmarks import plan, publish
+from benchmarks import plan, publish, schedule
 from benchmarks.report import print_report
 
-BENCHMARKS = {"plan": plan, "publish": publish}
+BENCHMARKS = {"plan": plan, "publish": publish, "schedule": schedule}
 
 
 def main() -> int:
@@ -18,9 +18,12 @@ def main() -> int:
         command.add_argument("--json", action="store_true", help="print one JSON object")
         command.add_argument("--rounds", type=int, default=5, help="measure ours and the peer this often, in turn")
         command.add_argument("--seconds", type=int, default=5, help="length of one measurement")
-    arguments = parser.parse_args()
-    rows, notes = BENCHMARKS[arguments.name].run(rounds=arguments.rounds, seconds=arguments.seconds)
-    print_report(arguments.name, rows, notes, as_json=arguments.json)
+        if name == "schedule":
+            command.add_argument("--waiting", type=int, default=schedule.WAITING, help="messages that wait meanwhile")
+    arguments = vars(parser.parse_args())
+    name, as_json = arguments.pop("name"), arguments.pop("json")
+    rows, notes = BENCHMARKS[name].run(**arguments)
+    print_report(name, rows, notes, as_json=as_json)
     return 0 if all(row.holds for row in rows) else 1
 
 

@@ -50,6 +50,7 @@ class Sweeper:
         self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._task: asyncio.Task[None] | None = None
         self._trimmed_at = float("-inf")
+        self._trimming: asyncio.Task[None] | None = None
         self._due_at = [_NEVER] * BUCKETS
         self._is_told = asyncio.Event()
         streams.on_timer(self._told)
@@ -61,9 +62,11 @@ class Sweeper:
         """Stop; another process takes over at once."""
         if self._task is None:
             return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        for task in (self._task, self._trimming):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         with contextlib.suppress(BrokerNotAvailable):
             if await self._streams.ask("GET", self._streams.keys.sweeper) == self._name.encode():
                 await self._streams.ask("DEL", self._streams.keys.sweeper)
@@ -107,8 +110,19 @@ class Sweeper:
         """One round over everything. Raises ``BrokerNotAvailable``."""
         await self._sweep(range(BUCKETS))
         await self._take_over_from_dead_workers()
-        if time.monotonic() - self._trimmed_at >= self._trim_seconds:
+        is_trimming = self._trimming is not None and not self._trimming.done()
+        if not is_trimming and time.monotonic() - self._trimmed_at >= self._trim_seconds:
+            # Beside it: going through tens of thousands of partitions, it would keep timers waiting.
+            self._trimming = asyncio.create_task(self._trim_once(), name="trimming")
+
+    async def _trim_once(self) -> None:
+        try:
             await self.trim()
+        except BrokerNotAvailable as error:
+            log.debug("trimming waits: %s", error)
+        except Exception:
+            log.exception("trimming failed; trying again")
+        else:
             self._trimmed_at = time.monotonic()
 
     async def _sweep(self, buckets: Iterable[int]) -> None:
