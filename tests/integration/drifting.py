@@ -1,5 +1,6 @@
 """A small installation applied to real stores, for tests of what somebody does behind the reconciler's back."""
 
+import re
 from dataclasses import dataclass
 
 import psycopg
@@ -81,3 +82,8 @@ def deeds(stores: Opened, desired: tuple[Resource, ...] = ALL) -> list[tuple[Act
 def is_settled(stores: Opened, desired: tuple[Resource, ...] = ALL) -> bool:
     found = planned(stores, desired)
     return found.is_empty and not found.drift
+
+
+def is_by_psql(editor: str) -> bool:
+    """Whether it is somebody with ``psql``; from another host, or over the loopback, the address stands behind it."""
+    return re.fullmatch(r"\S+ \(psql(, [^)]+)?\)", editor) is not None

@@ -5,7 +5,20 @@ from dataclasses import replace
 import pytest
 from declared import SOURCES, labelled, managed, queue, respecified
 from declared import topic as a_topic
-from drifting import ALL, BILLING, HOOK, LETTERS, ORDERS, TENANT, Applied, deeds, drift_of, is_settled, only
+from drifting import (
+    ALL,
+    BILLING,
+    HOOK,
+    LETTERS,
+    ORDERS,
+    TENANT,
+    Applied,
+    deeds,
+    drift_of,
+    is_by_psql,
+    is_settled,
+    only,
+)
 from stores import applied, planned, uid
 
 from mqops.model import PROTECT
@@ -25,7 +38,7 @@ def test_an_edited_row_is_told_with_who_and_when_and_becomes_what_was_applied(th
     assert (one.identity, one.reason) == (ORDERS.identity, Reason.ROW_EDITED)
     assert one.fields == (FieldChange("spec.retention", "7d", "1h"),)
     assert one.changed_by is not None
-    assert one.changed_by.endswith("(psql)")
+    assert is_by_psql(one.changed_by)
     assert one.changed_at is not None
     assert deeds(there.stores) == [(Action.REPAIR, Reason.ROW_EDITED, "orders")]
     assert applied(there.stores, ALL).summary == "Applied revision 2: 1 repaired."
