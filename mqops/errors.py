@@ -6,6 +6,7 @@ MqopsError                    code, message, details, retry_after_seconds
 │   ├── InvalidManifests      details say everything that is wrong, and where
 │   └── SerializationFailed   the body is not what its content type says
 ├── Unauthenticated           no credential, or one that is not known
+├── TooManyFailures           no credential that is known, too often from this address
 ├── Forbidden                 known, allowed to see the thing, not to do this with it
 ├── NotFound                  absent, or not to be seen by this tenant: the two look the same
 │   ├── TopicNotFound · QueueNotFound · SubscriptionNotFound · MessageNotFound
@@ -55,6 +56,10 @@ class SerializationFailed(InvalidRequest):
 
 class Unauthenticated(MqopsError):
     code = "UNAUTHENTICATED"
+
+
+class TooManyFailures(MqopsError):
+    code = "TOO_MANY_FAILURES"
 
 
 class Forbidden(MqopsError):

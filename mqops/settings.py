@@ -77,6 +77,8 @@ class Settings:
     """MQOPS_DEVELOPMENT_CREDENTIAL: a key for everything, set by `mqops up` on embedded servers alone."""
     internal_service_token: str | None = field(default=None, repr=False)
     """INTERNAL_SERVICE_TOKEN: what the platform's other services send as `X-Service-Token`; without it, none may."""
+    auth_failure_limit: int = 60
+    """MQOPS_AUTH_FAILURE_LIMIT: failed sign-ins a minute that an address may have in each process; 0: any number."""
     tokens: TokenSettings = field(default_factory=TokenSettings)
     """MQOPS_JWT_…"""
     listen_url: str = "http://127.0.0.1:3011"
@@ -138,6 +140,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         private_targets=reader.private_targets("MQOPS_PRIVATE_TARGETS"),
         development_credential=environment.get("MQOPS_DEVELOPMENT_CREDENTIAL") or None,
         internal_service_token=reader.secret("INTERNAL_SERVICE_TOKEN", 16),
+        auth_failure_limit=reader.integer("MQOPS_AUTH_FAILURE_LIMIT", 60, 0, 1_000_000),
         tokens=reader.tokens(service_urls.get("AUTH_SERVICE_URL", "")),
         listen_url=environment.get("MQOPS_LISTEN_URL") or f"http://127.0.0.1:{port + 1 if port < 65_535 else port - 1}",
         log_format=cast(LogFormat, reader.choice("MQOPS_LOG_FORMAT", ("text", "logfmt", "json"))),

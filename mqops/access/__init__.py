@@ -5,5 +5,6 @@ platform's auth service, and are loaded only where such tokens are taken.
 """
 
 from mqops.access.credentials import Access, Caller, Principal, Tokens
+from mqops.access.failures import Failures
 
-__all__ = ["Access", "Caller", "Principal", "Tokens"]
+__all__ = ["Access", "Caller", "Failures", "Principal", "Tokens"]

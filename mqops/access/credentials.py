@@ -6,12 +6,14 @@ same way as what does not exist, and no rule here has to hide it. The rules here
 
 import hashlib
 import hmac
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, get_args
 
-from mqops.errors import Forbidden, NotFound, Unauthenticated
+from mqops.access.failures import Failures
+from mqops.errors import Forbidden, MqopsError, NotFound, TooManyFailures, Unauthenticated
 from mqops.model import SYSTEM_TENANT, Role, StoredSpec, TopicScope
 
 _REMEMBERED = 10_000
@@ -131,7 +133,7 @@ class _Known:
 class Access:
     """Tells callers from their credentials. ``keys`` gives the current catalog; ``service_token`` is what the
     platform's other services share; ``tokens`` knows tokens of its auth service; ``development_credential`` is a key
-    for everything, on embedded servers alone."""
+    for everything, on embedded servers alone; ``failures`` limits how often an address may be wrong."""
 
     def __init__(
         self,
@@ -139,19 +141,24 @@ class Access:
         development_credential: str | None = None,
         service_token: str | None = None,
         tokens: Tokens | None = None,
+        failures: Failures | None = None,
     ) -> None:
         self._keys = keys
         self._service_digest = _digest(service_token) if service_token else None
         self._development_digest = _digest(development_credential) if development_credential else None
         self._known: dict[tuple[str, str | None], _Known] = {}
         self._known_by: Keys | None = None
+        self._failures = failures
+        self._service_hosts: set[str] = set()
+        """Hosts that have sent the service token."""
         self._tokens = tokens
         if tokens is not None:
             tokens.on_change(self._known.clear)
 
-    def caller(self, authorization: str | None, tenant: str | None = None) -> Caller:
-        """Who sent ``authorization`` (``Bearer <key>``), acting in ``tenant`` when the request names one. Raises
-        ``Unauthenticated``; ``Forbidden`` for another's tenant; ``NotFound`` for a tenant that does not exist."""
+    def caller(self, authorization: str | None, tenant: str | None = None, host: str = "") -> Caller:
+        """Who sent ``authorization`` (``Bearer <key>``) from ``host``, acting in ``tenant`` when the request names one.
+        Raises ``Unauthenticated``, or ``TooManyFailures`` when that happens too often; ``Forbidden`` for another's
+        tenant; ``NotFound`` for a tenant that does not exist."""
         if authorization is None:
             raise Unauthenticated("a credential is needed: Authorization: Bearer <key>")
         keys = self._keys()
@@ -160,18 +167,33 @@ class Access:
             self._known_by = keys
         known = self._known.get((authorization, tenant))
         if known is None:
-            known = self._known[authorization, tenant] = self._check(keys, authorization, tenant)
+            try:
+                known = self._known[authorization, tenant] = self._check(keys, authorization, tenant)
+            except Unauthenticated as error:
+                raise self._refusal(error, host) from error
         if known.expires_at is not None and known.expires_at <= time.time():
-            raise Unauthenticated("the credential has expired")
+            raise self._refusal(Unauthenticated("the credential has expired"), host)
         return known.caller
 
-    def service(self, token: str, tenant: str | None = None) -> Caller:
-        """The service that sent ``token`` (``X-Service-Token``), acting in ``tenant`` when the request names one.
-        Raises ``Unauthenticated``, and ``NotFound`` for a tenant that does not exist."""
+    def service(self, token: str, tenant: str | None = None, host: str = "") -> Caller:
+        """The service that sent ``token`` (``X-Service-Token``) from ``host``, acting in ``tenant`` when the request
+        names one. Raises ``Unauthenticated``, ``TooManyFailures``, and ``NotFound`` for a tenant that does not
+        exist."""
+        # People choose this one, so that it may be guessed: who was wrong too often is not even told when it is right.
+        if self._failures is not None and host not in self._service_hosts:
+            _require_no_wait(self._failures.wait(host))
         # Digests of one length, compared in constant time: neither says how much of a guess is right.
         if self._service_digest is None or not hmac.compare_digest(_digest(token), self._service_digest):
-            raise Unauthenticated("the service token is not known")
+            raise self._refusal(Unauthenticated("the service token is not known"), host)
+        if len(self._service_hosts) >= _REMEMBERED:
+            self._service_hosts.clear()
+        self._service_hosts.add(host)
         return _acting(self._keys(), _SERVICE, tenant)
+
+    def _refusal(self, error: Unauthenticated, host: str) -> MqopsError:
+        """What a failure from ``host`` is answered with."""
+        wait_seconds = 0.0 if self._failures is None else self._failures.note(host)
+        return error if not wait_seconds else _too_many(wait_seconds)
 
     def _check(self, keys: Keys, authorization: str, tenant: str | None) -> _Known:
         scheme, _, secret = authorization.partition(" ")
@@ -193,6 +215,16 @@ class Access:
         if keys.tenant(principal.tenant) is None:
             raise Unauthenticated("the token is of no tenant here")
         return _Known(expires_at, _acting(keys, principal, tenant))
+
+
+def _require_no_wait(wait_seconds: float) -> None:
+    if wait_seconds:
+        raise _too_many(wait_seconds)
+
+
+def _too_many(wait_seconds: float) -> TooManyFailures:
+    message = "too many failed sign-ins from this address"
+    return TooManyFailures(message, retry_after_seconds=math.ceil(wait_seconds))
 
 
 def _acting(keys: Keys, principal: Principal, tenant: str | None) -> Caller:

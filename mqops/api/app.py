@@ -5,7 +5,7 @@ from typing import Any
 
 import falcon.asgi
 
-from mqops.access import Access, Tokens
+from mqops.access import Access, Failures, Tokens
 from mqops.api.batch import PublishBatch
 from mqops.api.deadletters.act import Discard, Redrive
 from mqops.api.deadletters.read import LetterList, OneLetter
@@ -73,7 +73,11 @@ def create_app(parts: Parts, settings: Settings, lifespan: Any = None) -> App:
     starts and stops ``parts``."""
     streams, feed = parts.streams, parts.feed
     access = Access(
-        lambda: feed.current, settings.development_credential, settings.internal_service_token, parts.tokens
+        lambda: feed.current,
+        settings.development_credential,
+        settings.internal_service_token,
+        parts.tokens,
+        Failures(settings.auth_failure_limit) if settings.auth_failure_limit else None,
     )
     directory = Directory(lambda: feed.current)
     publisher = Publisher(streams, feed, directory, parts.monitor.unheard)

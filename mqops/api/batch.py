@@ -29,11 +29,11 @@ class PublishBatch:
         self._feed = feed
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        answer = await self._answer(req.raw_headers, await read_body(req))
+        answer = await self._answer(req, await read_body(req))
         resp.status, resp.data = answer.status, answer.body
 
-    async def _answer(self, headers: Headers, data: bytes) -> Answer:
-        caller = caller_of(self._access, headers)
+    async def _answer(self, req: Request, data: bytes) -> Answer:
+        caller, headers = caller_of(self._access, req), req.raw_headers
         body = read_batch_body(data)
         publications = _publications(parts_of(body), headers, options_of(body.options))
         if isinstance(body.requests, UnsetType):

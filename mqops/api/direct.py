@@ -206,7 +206,9 @@ class _Exchange:
     def begin(self) -> None:
         """The request is complete."""
         try:
-            self._publishing = self._publish.begin(self.head.headers, self.head.target, self.body)
+            client = self._protocol.client
+            host = client[0] if client else ""
+            self._publishing = self._publish.begin(self.head.headers, self.head.target, self.body, host)
         except Exception as error:  # noqa: BLE001 - each becomes an answer
             self._answer(answer_of(error, "a publish"))
         else:

@@ -31,6 +31,12 @@ class Request(falcon.asgi.Request):
         return self._asgi_headers
 
     @property
+    def host(self) -> str:
+        """The address of whoever sends it; empty where there is none, as on a unix socket."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
+    @property
     def whole_body(self) -> bytes | None:
         """The body, when its first piece is the whole, as it mostly is; else it is to be read from the stream."""
         first = self._first_event
@@ -48,13 +54,18 @@ def header_of(headers: Headers, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def caller_of(access: Access, headers: Headers) -> Caller:
-    """Who sent a request with ``headers``, acting in which tenant: a service, when both kinds of credential are there
-    (it may hand on its user's). Raises as ``Access.caller``."""
+def caller_of(access: Access, req: Request) -> Caller:
+    """Who sent ``req``, acting in which tenant. Raises as ``Access.caller``."""
+    return sender_of(access, req.raw_headers, req.host)
+
+
+def sender_of(access: Access, headers: Headers, host: str) -> Caller:
+    """Who sent a request with ``headers`` from ``host``: a service, when both kinds of credential are there (it may
+    hand on its user's). Raises as ``Access.caller``."""
     tenant = header_of(headers, TENANT_HEADER) or None
     if SERVICE_TOKEN in headers:
-        return access.service(headers[SERVICE_TOKEN].decode("latin-1"), tenant)
-    return access.caller(header_of(headers, AUTHORIZATION), tenant)
+        return access.service(headers[SERVICE_TOKEN].decode("latin-1"), tenant, host)
+    return access.caller(header_of(headers, AUTHORIZATION), tenant, host)
 
 
 async def read_body(req: Request) -> bytes:

@@ -26,6 +26,7 @@ from mqops.errors import (
     PreconditionFailed,
     PublishFailed,
     QuotaExceeded,
+    TooManyFailures,
     Unauthenticated,
 )
 
@@ -36,6 +37,7 @@ _STATUS: dict[type[MqopsError], int] = {
     PayloadTooLarge: 413,
     InvalidManifests: 422,
     Unauthenticated: 401,
+    TooManyFailures: 429,
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,

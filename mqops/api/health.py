@@ -176,7 +176,7 @@ class HealthReport:
 
     def _may_see_details(self, req: Request) -> bool:
         try:
-            return caller_of(self._access, req.raw_headers).is_of_system
+            return caller_of(self._access, req).is_of_system
         except MqopsError:
             return False
 

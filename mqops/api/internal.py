@@ -61,7 +61,7 @@ def _by_path(catalog: Catalog) -> Mapping[str, list[TopicEntry]]:
 
 
 def _internal_caller(access: Access, req: Request) -> Caller:
-    caller = caller_of(access, req.raw_headers)
+    caller = caller_of(access, req)
     if not caller.is_of_system or caller.tenant != SYSTEM_TENANT:
         raise Forbidden(f"/internal/mq is for services and principals of the tenant {SYSTEM_TENANT} that act in it")
     return caller
@@ -79,7 +79,7 @@ class InternalPublish:
     async def on_post(self, req: Request, resp: Response) -> None:
         _internal_caller(self._access, req).require_role("publisher")
         topic = self._topics.find(self._path)
-        publishing = self._publish.begin(req.raw_headers, Target(topic.kind, topic.uid), await read_body(req))
+        publishing = self._publish.begin(req.raw_headers, Target(topic.kind, topic.uid), await read_body(req), req.host)
         answer = self._publish.answer(await self._publish.finish(publishing))
         resp.status, resp.data = answer.status, answer.body
 

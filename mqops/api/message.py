@@ -25,7 +25,7 @@ class Message:
         self._kind = kind
 
     async def on_get(self, req: Request, resp: Response, name: str, id: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         topic = self._directory.readable(caller, self._kind, name)
         if req.params:
             raise InvalidRequest(f"unknown parameter: {', '.join(sorted(req.params))}")

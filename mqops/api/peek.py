@@ -36,7 +36,7 @@ class Peek:
         self._turn = 0
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         topic = self._directory.readable(caller, "Topic", name)
         after, wanted = _parameters(req)
         if after == "latest":

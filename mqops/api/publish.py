@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mqops.access import Access
 from mqops.api.cloud_events import BINARY, events_of
-from mqops.api.edge import Headers, Request, Response, caller_of, header_of, read_body
+from mqops.api.edge import Headers, Request, Response, header_of, read_body, sender_of
 from mqops.api.errors import Answer
 from mqops.api.message_body import MessageBody, check_token
 from mqops.api.publication import NO_CONTEXT, Context, Publication, Publishing
@@ -55,10 +55,10 @@ class Publish:
         self._publisher = publisher
         self._feed = feed
 
-    def begin(self, headers: Headers, target: Target, data: bytes) -> Publishing:
-        """Send the messages of a request to ``target``. Raises as ``Publisher.begin``, and for a request that is not
-        as it should be; then nothing is stored."""
-        caller = caller_of(self._access, headers)
+    def begin(self, headers: Headers, target: Target, data: bytes, host: str) -> Publishing:
+        """Send the messages of a request from ``host`` to ``target``. Raises as ``Publisher.begin``, and for a request
+        that is not as it should be; then nothing is stored."""
+        caller = sender_of(self._access, headers, host)
         target, messages, options = _read(headers, target, data)
         publication = Publication(
             target.kind,
@@ -92,7 +92,7 @@ class PublishRoute:
 
     async def on_post(self, req: Request, resp: Response, name: str = "") -> None:
         target = Target(self._kind, name) if self._kind is not None else BODY_NAMES_IT
-        publishing = self._publish.begin(req.raw_headers, target, await read_body(req))
+        publishing = self._publish.begin(req.raw_headers, target, await read_body(req), req.host)
         answer = self._publish.answer(await self._publish.finish(publishing))
         resp.status, resp.data = answer.status, answer.body
 

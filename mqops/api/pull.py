@@ -46,7 +46,7 @@ class Pull:
         self._batch_size = batch_size
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         body = self._body(await read_body(req))
         wanted = body.max_messages or self._batch_size
         subscription = find_pullable(self._access, self._find, req, name)
@@ -75,7 +75,7 @@ class Pull:
 
 def find_pullable(access: Access, find: FindSubscription, req: Request, name: str) -> SubscriptionEntry:
     """What ``req`` may pull from under ``name``, as things stand now. Raises what refuses it."""
-    subscription = find(caller_of(access, req.raw_headers), name)
+    subscription = find(caller_of(access, req), name)
     require_pullable(subscription)
     return subscription
 

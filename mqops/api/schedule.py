@@ -43,7 +43,7 @@ class PublishLater:
         self._feed = feed
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         body = self._read(await read_body(req))
         publication = Publication(
             *body.target,
@@ -86,11 +86,11 @@ class Scheduled:
 
     def readable(self, req: Request, name: str) -> TopicEntry:
         """The topic or queue, for who may read its messages. Raises ``NotFound`` or ``Forbidden``."""
-        return self._directory.readable(caller_of(self._access, req.raw_headers), self._kind, name)
+        return self._directory.readable(caller_of(self._access, req), self._kind, name)
 
     def publishable(self, req: Request, name: str) -> TopicEntry:
         """The topic or queue, for who may publish to it. Raises ``NotFound`` or ``Forbidden``."""
-        return self._directory.publishable(caller_of(self._access, req.raw_headers), self._kind, name)
+        return self._directory.publishable(caller_of(self._access, req), self._kind, name)
 
 
 class ScheduledList:

@@ -136,7 +136,7 @@ class Settle:
         self._decoder = msgspec.json.Decoder(body)
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         body = decode(self._decoder, await read_body(req))
         subscription = self._find(caller, name)
         write_json(resp, {"results": await self._settling.settle(subscription, body)})

@@ -80,7 +80,7 @@ class Stream:
         caller, terms, find = self._begin(req, name)
 
         def find_settled() -> SubscriptionEntry:
-            return streaming.find(caller_of(streaming.access, req.raw_headers), name)
+            return streaming.find(caller_of(streaming.access, req), name)
 
         conversation = Conversation(ws, streaming.settling, find_settled)
         consumer = Consumer(find, streaming.puller, streaming.room, conversation.listen)
@@ -112,7 +112,7 @@ class Stream:
     def _begin(self, req: Request, name: str) -> tuple[Caller, Terms, Find]:
         """Who asks for what; and what finds it, again and again."""
         streaming = self._streaming
-        caller = caller_of(streaming.access, req.raw_headers)
+        caller = caller_of(streaming.access, req)
         return caller, Terms.of(req), lambda: find_pullable(streaming.access, streaming.find, req, name)
 
 

@@ -52,7 +52,7 @@ def world(
         installation.topic("acme", "orders")
         tokens = TokenSettings(jwks_url=f"{service.url}/keys")
         state = tmp_path_factory.mktemp("state")
-        with served(database_url, redis_url, state, installation.id, tokens=tokens) as client:
+        with served(database_url, redis_url, state, installation.id, tokens=tokens, auth_failure_limit=0) as client:
             yield World(service, client)
 
 

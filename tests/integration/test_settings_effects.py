@@ -203,6 +203,7 @@ def world(
             "MQOPS_PRIVATE_TARGETS": f"acme={url.removeprefix('http://').rstrip('/')}",
             "MQOPS_DEVELOPMENT_CREDENTIAL": DEVELOPMENT,
             "INTERNAL_SERVICE_TOKEN": SERVICE_TOKEN,
+            "MQOPS_AUTH_FAILURE_LIMIT": "15",
             "MQOPS_JWT_SECRET": SECRET,
             "MQOPS_JWT_ISSUER": "auth",
             "MQOPS_JWT_AUDIENCE": "mqops",
@@ -412,6 +413,14 @@ def jwt_clock_skew(world: World) -> None:
     assert [taken(world, signed(exp=moment)) for moment in ends] == [200, 401]
 
 
+def auth_failure_limit(world: World) -> None:
+    wrong = world.client.with_key("no-key")
+    answers = [wrong.publish("unread", {"payload": 1}).status for _ in range(60)]
+    assert set(answers) == {401, 429}
+    assert answers.count(401) < 3 * 15 + 10  # three workers, and what comes back meanwhile
+    assert world.publish("unread", 1) == 200
+
+
 def listen_url(world: World) -> None:
     assert world.spec("handler", "acme/hook")["http"]["url"] == f"{world.receiver_url}hook"
 
@@ -572,6 +581,7 @@ EFFECTS: dict[str, Callable[..., None]] = {
     "USER_SERVICE_URL": service("USER_SERVICE_URL"),
     "NOTIFICATION_SERVICE_URL": service("NOTIFICATION_SERVICE_URL"),
     "AUDIT_SERVICE_URL": service("AUDIT_SERVICE_URL"),
+    "MQOPS_AUTH_FAILURE_LIMIT": auth_failure_limit,  # the last: others would have too many as well
 }
 
 

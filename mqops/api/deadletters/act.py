@@ -98,7 +98,7 @@ class Act(ABC, Generic[_Body]):
         self._kind = kind
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         of = self._directory.dead_letters(caller, self._kind, name)
         refuse_unknown(req.params, ())
         body = decode(self.decoder, await read_body(req))

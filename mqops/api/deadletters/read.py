@@ -28,7 +28,7 @@ class LetterList:
         self._kind = kind
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         of = self._directory.dead_letters(caller, self._kind, name)
         refuse_unknown(req.params, (*FILTERS, "limit", "cursor"))
         cursor, limit = single(req.params, "cursor"), limit_of(single(req.params, "limit"))
@@ -50,7 +50,7 @@ class OneLetter:
         self._kind = kind
 
     async def on_get(self, req: Request, resp: Response, name: str, id: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         of = self._directory.dead_letters(caller, self._kind, name)
         refuse_unknown(req.params, ())
         chosen = Chosen(self._letters, of.topic, sought(of, FilterBody(), self._feed.current), (id,))

@@ -43,7 +43,7 @@ class Purge:
         self._streams = streams
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         caller.require_one_of(WRITERS)
         await _require_bare(req)
         seen = await self._inventory.find(caller, _QUEUE, name)
@@ -95,7 +95,7 @@ class Overruling:
 
     async def found(self, req: Request, name: str) -> tuple[Caller, Seen]:
         """Who asks, and the subscription. Raises ``Forbidden``, ``NotFound``, ``PreconditionFailed``."""
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         caller.require_one_of(WRITERS)
         refuse_unknown(req.params, ())
         seen = await self._inventory.find(caller, _SUBSCRIPTION, name)

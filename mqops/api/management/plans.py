@@ -56,7 +56,7 @@ class Plans:
         self._changes = changes
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         caller.require_one_of(PLANNERS)
         refuse_unknown(req.params, ())
         body = decode(_decoder, await read_body(req))

@@ -20,7 +20,7 @@ class Collection:
         self._inventory = inventory
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         catalog, rows = self._inventory.all(caller, self._kind)
         page, cursor = query_of(req.params).page(rows)
         noted = await self._inventory.noted(page)
@@ -36,7 +36,7 @@ class Member:
         self._inventory = inventory
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         seen = await self._inventory.find(caller, self._kind, name)
         refuse_unknown(req.params, ())
         noted = await self._inventory.noted([seen.row])

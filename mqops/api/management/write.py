@@ -64,7 +64,7 @@ class Writing:
     def asked(self, req: Request, *switches: str) -> Asked:
         """Who wants to change something, and how: ``switches`` are the parameters that may be given beside dryRun.
         Raises ``Forbidden`` and ``InvalidRequest``."""
-        caller = caller_of(self._access, req.raw_headers)
+        caller = caller_of(self._access, req)
         refuse_unknown(req.params, ("dryRun", *switches))
         asked = Asked(caller, *(_switch(req, name) for name in ("dryRun", "allowDataLoss", "unprotect")))
         caller.require_one_of(PLANNERS if asked.is_dry else WRITERS)

@@ -27,6 +27,7 @@ from mqops.errors import (
     Refused,
     SerializationFailed,
     SubscriptionNotFound,
+    TooManyFailures,
     TopicNotFound,
     Unauthenticated,
 )
@@ -38,7 +39,9 @@ OF_A_MESSAGE = ("Mqops-Key", "Mqops-Partition", "Mqops-Timestamp", "Mqops-Acks",
 Errors = tuple[type[MqopsError], ...]
 
 _ROOT = "/api/v1/mq"
-_ALWAYS: Errors = (InvalidRequest, Unauthenticated, Forbidden, NotFound, ConnectionFailed, MqopsError)
+_ALWAYS: Errors = (
+    *(InvalidRequest, Unauthenticated, TooManyFailures, Forbidden, NotFound, ConnectionFailed, MqopsError),
+)
 """``NotFound`` is about the tenant that ``X-Mqops-Tenant`` names."""
 _BODY: Errors = (SerializationFailed, PayloadTooLarge)
 _PUBLISH: Errors = (
