@@ -17,7 +17,7 @@ from mqops.lua import Script
 from mqops.message import Envelope, NewMessage
 from mqops.streams.connection import Argument, Connection, ConnectionLost, NotSent, ReplyError, ignore
 from mqops.streams.outcome import NotStored, Outcome, Reason, Scheduled, Unknown
-from mqops.streams.publish import CALL_BYTES, CALL_MESSAGES, REFUSALS, WORTH_A_REPAIR
+from mqops.streams.publish import CALL_BYTES, CALL_MESSAGES, IN_FLIGHT_BYTES, REFUSALS, WORTH_A_REPAIR
 from mqops.streams.scripts import CANCEL, CLEAR_SCHEDULED, RESCHEDULE, SCHEDULE, SCHEDULED
 
 LIST_BYTES = 1_048_576
@@ -82,11 +82,19 @@ class Scheduler:
         self._bell = keys.bell(installation)
         self._repairs = keys.repairs(installation)
         self._asked_at = float("-inf")
+        self._bytes = 0
 
     async def schedule(self, messages: Sequence[NewMessage], when: When) -> list[Outcome]:
         """Keep ``messages``, all of one topic, until their time. Outcomes in their order; faults are outcomes, not
         exceptions."""
-        kept = await asyncio.gather(*(self._keep(batch, when) for batch in _batches(messages)))
+        size_bytes = sum(_size_bytes(message) for message in messages)
+        if self._bytes + size_bytes > IN_FLIGHT_BYTES:
+            return [NotStored(Reason.OVERLOADED, "too much is on its way to the Redis server")] * len(messages)
+        self._bytes += size_bytes
+        try:
+            kept = await asyncio.gather(*(self._keep(batch, when) for batch in _batches(messages)))
+        finally:
+            self._bytes -= size_bytes
         return [outcome for outcomes in kept for outcome in outcomes]
 
     async def _keep(self, batch: Sequence[NewMessage], when: When) -> list[Outcome]:
@@ -165,13 +173,17 @@ def _batches(messages: Sequence[NewMessage]) -> Iterator[list[NewMessage]]:
     batch: list[NewMessage] = []
     size_bytes = 0
     for message in messages:
-        size_bytes += len(message.payload) + len(message.envelope)
+        size_bytes += _size_bytes(message)
         if batch and (size_bytes > CALL_BYTES or len(batch) == CALL_MESSAGES):
             yield batch
-            batch, size_bytes = [], len(message.payload) + len(message.envelope)
+            batch, size_bytes = [], _size_bytes(message)
         batch.append(message)
     if batch:
         yield batch
+
+
+def _size_bytes(message: NewMessage) -> int:
+    return len(message.payload) + len(message.envelope)
 
 
 def _outcome(message: NewMessage, line: bytes) -> Outcome:

@@ -56,6 +56,9 @@ class SchedulingRules(RuleBasedStateMachine):
     def step(self, name: str, *arguments: Any) -> Any:
         raise NotImplementedError
 
+    def prepare_topic(self, retention_ms: int = DAY_MS) -> None:
+        raise NotImplementedError
+
     def most_unfinished(self) -> int:
         raise NotImplementedError
 
@@ -142,6 +145,11 @@ class SchedulingRules(RuleBasedStateMachine):
         assert self.step("clear_scheduled", self.topic) == len(self.waiting())
         for message in self.waiting():
             message.state = "cancelled"
+
+    @rule()
+    def lose_the_timer_and_repair(self) -> None:
+        self.redis.zrem(self.keys.due(self.bucket), f"{self.topic}:delay")
+        self.prepare_topic()
 
     @rule()
     def time_passes(self) -> None:

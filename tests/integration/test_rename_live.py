@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from served import Client, served
+from served import API, Client, served
 from typer.testing import CliRunner
 from waiting import eventually
 
@@ -137,6 +137,17 @@ def test_publishing_and_delivery_go_on_and_every_message_arrives_once(shell: She
     assert {status for _, status in publisher.statuses} == {200, 404}
     assert sorted(reader.messages) == sorted(publisher.messages)
     assert "rename" in shell.run("describe", "topic", "acme/purchases")
+
+
+def test_what_waits_for_its_time_goes_by_the_new_name(shell: Shell, client: Client) -> None:
+    answer = client.post("/publish/delayed", {"topic": "orders", "payload": "kept", "delayMs": 3_600_000})
+    [message] = answer.body["messageIds"]
+    shell.apply(declared("acme", "purchases, renamedFrom: orders"))
+    path = f"{API}/topics/purchases/scheduled/{message}"
+    eventually(lambda: client.get(path).status == 200, "the new name")
+    assert client.send("PATCH", path, {"delayMs": 0}).status == 200
+    [pulled] = eventually(lambda: client.pull("reader"), "the message")
+    assert (pulled["id"], pulled["topic"], pulled["payload"]) == (message, "purchases", "kept")
 
 
 def test_a_topic_is_replaced_under_traffic_and_what_it_answers_is_honest(shell: Shell, client: Client) -> None:

@@ -4,9 +4,11 @@ they can be seen, cancelled and given another time."""
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from api_platform import GLOBEX, PUBLISHER, Platform
+from redis import Redis
 from served import Answer, Client
 from waiting import eventually
 
@@ -192,6 +194,32 @@ def test_what_is_due_waits_while_the_topic_is_full_and_is_not_lost(platform: Pla
             payloads.append(message["payload"])
             platform.acme.settle("ack", subscription, message["ackId"])
     assert payloads == list(range(5))
+
+
+def test_what_is_due_waits_while_the_topic_is_paused(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader()
+    [message] = later(platform.acme, topic, DAY_MS, 1).body["messageIds"]
+    platform.installation.topic("acme", topic, state="paused")
+    path = f"/api/v1/mq/topics/{topic}/scheduled/{message}"
+    assert platform.acme.send("PATCH", path, {"delayMs": 0}).status == 200
+    time.sleep(0.5)
+    assert waiting(platform, topic)["total"] == 1
+    platform.installation.topic("acme", topic, state="active")
+    assert [message["payload"] for message in pulled(platform, subscription, 1)] == [1]
+
+
+def test_one_that_was_damaged_holds_up_nobody(platform: Platform) -> None:
+    """Somebody deleted its body: it is counted as lost, and those after it come."""
+    topic, subscription = platform.topic_with_reader()
+    first = later(platform.acme, topic, 2_000, 1).body["messageIds"][0]
+    assert later(platform.acme, topic, 2_050, 2).status == 200
+    key = platform.installation.keys.delay(
+        platform.installation.bucket("acme"), platform.installation.uid("Topic", "acme", topic)
+    )
+    with Redis.from_url(platform.installation.redis_url) as redis:
+        assert redis.hdel(f"{key}:b", UUID(first).bytes) == 1
+    assert [message["payload"] for message in pulled(platform, subscription, 1)] == [2]
+    assert waiting(platform, topic)["total"] == 0
 
 
 def test_acks_are_those_of_a_publish(platform: Platform) -> None:
