@@ -59,6 +59,18 @@ class Directory:
         caller.require_consumer(topic.spec)
         return topic
 
+    def readable_of(self, owner: str | None, caller: Caller, kind: str, name: str) -> TopicEntry:
+        """The same; or where ``owner`` is another tenant, a public topic of that tenant's. Raises ``NotFound``, alike
+        for one that is not public and for none at all, and ``Forbidden``."""
+        if owner is None or owner == caller.tenant:
+            return self.readable(caller, kind, name)
+        caller.require_role("consumer")
+        topic = self._catalog().topic(owner, name)
+        is_open = topic is not None and topic.kind == kind and getattr(topic.spec, "public", False)
+        if topic is None or not is_open or not caller.may_use(owner, topic.name):
+            raise _NOT_FOUND[kind](f"there is no public {kind.lower()} {f'{owner}/{name}'!r}{_in_scope(caller)}")
+        return topic
+
     def subscription(self, caller: Caller, name: str) -> SubscriptionEntry:
         """The subscription to pull from and settle. Raises ``NotFound`` or ``Forbidden``."""
         caller.require_role("consumer")

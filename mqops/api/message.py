@@ -8,9 +8,11 @@ from uuid import UUID
 from mqops.access import Access
 from mqops.api.directory import Directory
 from mqops.api.edge import Request, Response, caller_of, write_json
-from mqops.api.message_json import message_json
+from mqops.api.management.page import refuse_unknown, single
+from mqops.api.message_json import message_json, topic_as_seen_by
+from mqops.api.peek import TOPIC_TENANT
 from mqops.catalog import TopicEntry
-from mqops.errors import InvalidRequest, MessageNotFound
+from mqops.errors import MessageNotFound
 from mqops.message import partition_of_id
 from mqops.streams import StoredMessage, Streams
 
@@ -26,13 +28,12 @@ class Message:
 
     async def on_get(self, req: Request, resp: Response, name: str, id: str) -> None:
         caller = caller_of(self._access, req)
-        topic = self._directory.readable(caller, self._kind, name)
-        if req.params:
-            raise InvalidRequest(f"unknown parameter: {', '.join(sorted(req.params))}")
+        refuse_unknown(req.params, (TOPIC_TENANT,) if self._kind == "Topic" else ())
+        topic = self._directory.readable_of(single(req.params, TOPIC_TENANT), caller, self._kind, name)
         found = await self._find(topic, id)
         if found is None:
             raise MessageNotFound(f"{self._kind.lower()} {name!r} keeps no message {id!r}")
-        write_json(resp, message_json(topic.name, found))
+        write_json(resp, message_json(topic_as_seen_by(caller.tenant, topic), found))
 
     async def _find(self, topic: TopicEntry, text: str) -> StoredMessage | None:
         try:

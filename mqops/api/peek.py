@@ -10,12 +10,15 @@ import re
 from mqops.access import Access
 from mqops.api.directory import Directory
 from mqops.api.edge import Request, Response, caller_of, write_json
-from mqops.api.message_json import message_json
+from mqops.api.management.page import refuse_unknown, single
+from mqops.api.message_json import message_json, topic_as_seen_by
 from mqops.catalog import TopicEntry
 from mqops.errors import InvalidRequest
 from mqops.message import Position
 from mqops.streams import StoredMessage, Streams
 
+TOPIC_TENANT = "topicTenant"
+"""The parameter that names the tenant of another's public topic."""
 MAX_MESSAGES = 100
 DEFAULT_MESSAGES = 20
 _MAX_BYTES = 4 * 1024 * 1024
@@ -37,15 +40,16 @@ class Peek:
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
         caller = caller_of(self._access, req)
-        topic = self._directory.readable(caller, "Topic", name)
         after, wanted = _parameters(req)
+        topic = self._directory.readable_of(single(req.params, TOPIC_TENANT), caller, "Topic", name)
+        called = topic_as_seen_by(caller.tenant, topic)
         if after == "latest":
             positions, messages = await self._ends(topic), []
         else:
             positions = _positions(after, topic.spec.partitions)
             messages = await self._look(topic, positions, wanted)
         body = {
-            "messages": [message_json(topic.name, message) for message in messages],
+            "messages": [message_json(called, message) for message in messages],
             "cursor": ".".join(str(position) for position in positions),
         }
         write_json(resp, body)
@@ -74,9 +78,7 @@ class Peek:
 
 
 def _parameters(req: Request) -> tuple[str, int]:
-    unknown = set(req.params) - {"after", "max"}
-    if unknown:
-        raise InvalidRequest(f"unknown parameter: {', '.join(sorted(unknown))}")
+    refuse_unknown(req.params, ("after", "max", TOPIC_TENANT))
     wanted = req.get_param_as_int("max", default=DEFAULT_MESSAGES)
     if not 1 <= wanted <= MAX_MESSAGES:
         raise InvalidRequest(f"max is from 1 to {MAX_MESSAGES}")

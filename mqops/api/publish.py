@@ -13,6 +13,7 @@ from mqops.access import Access
 from mqops.api.cloud_events import BINARY, events_of
 from mqops.api.edge import Headers, Request, Response, header_of, read_body, sender_of
 from mqops.api.errors import Answer
+from mqops.api.management.page import refuse_unknown
 from mqops.api.message_body import MessageBody, check_token
 from mqops.api.publication import NO_CONTEXT, Context, Publication, Publishing
 from mqops.api.publish_answer import answer_publish
@@ -91,6 +92,7 @@ class PublishRoute:
         self._kind = kind
 
     async def on_post(self, req: Request, resp: Response, name: str = "") -> None:
+        refuse_unknown(req.params, ())
         target = Target(self._kind, name) if self._kind is not None else BODY_NAMES_IT
         publishing = self._publish.begin(req.raw_headers, target, await read_body(req), req.host)
         answer = self._publish.answer(await self._publish.finish(publishing))

@@ -40,6 +40,7 @@ PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
         "End the stream after so many milliseconds.",
         {"type": "integer", "minimum": 1, "maximum": MAX_FOR_MS},
     ),
+    "topicTenant": ("query", "The tenant of another's public topic.", TEXT),
     "limit": (
         "query",
         "Entries of a page.",

@@ -129,7 +129,7 @@ def _messages() -> Iterator[Operation]:
         "Look at messages without taking any",
         "messages",
         {200: "Looked"},
-        parameters=("after", "max"),
+        parameters=("after", "max", "topicTenant"),
         errors=(*_ALWAYS, TopicNotFound, PublishFailed, BrokerNotAvailable),
     )
 
@@ -156,6 +156,7 @@ def _one_message() -> Iterator[Operation]:
             "Look at one message without taking it",
             "messages",
             {200: "MessageJson"},
+            parameters=("topicTenant",) if plural == "topics" else (),
             errors=(*_ALWAYS, missing, MessageNotFound, PublishFailed, BrokerNotAvailable),
         )
 
