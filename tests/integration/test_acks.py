@@ -112,3 +112,16 @@ def test_a_topic_that_changed_a_moment_ago_is_found_by_all_of_them(
             return found == [1, 2]
 
         eventually(come, "both messages", 5)
+
+
+@pytest.mark.usefixtures("syncing")
+def test_messages_for_later_are_answered_like_others(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader()
+    for acks, status in ((0, 202), (1, 200), ("all", 200)):
+        body = {"topic": topic, "payload": acks, "delayMs": 100, "options": {"acks": acks, "timeout": 5_000}}
+        answer = platform.acme.post("/publish/delayed", body)
+        assert answer.status == status, answer.raw
+        assert ("scheduledAt" in answer.body) == (acks != 0)
+        [message] = eventually(lambda: platform.acme.pull(subscription), "the message", 5)
+        assert (message["id"], message["payload"]) == (answer.body["messageIds"][0], acks)
+        platform.acme.settle("ack", subscription, message["ackId"])

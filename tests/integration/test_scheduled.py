@@ -222,18 +222,6 @@ def test_one_that_was_damaged_holds_up_nobody(platform: Platform) -> None:
     assert waiting(platform, topic)["total"] == 0
 
 
-def test_acks_are_those_of_a_publish(platform: Platform) -> None:
-    topic, subscription = platform.topic_with_reader()
-    for acks, status in ((0, 202), (1, 200), ("all", 200)):
-        body = {"topic": topic, "payload": acks, "delayMs": 100, "options": {"acks": acks, "timeout": 5_000}}
-        answer = platform.acme.post("/publish/delayed", body)
-        assert answer.status == status, answer.raw
-        assert ("scheduledAt" in answer.body) == (acks != 0)
-        [message] = pulled(platform, subscription, 1)
-        assert (message["id"], message["payload"]) == (answer.body["messageIds"][0], acks)
-        platform.acme.settle("ack", subscription, message["ackId"])
-
-
 def test_a_paused_topic_takes_nothing_for_later(platform: Platform) -> None:
     topic, _ = platform.topic_with_reader()
     platform.installation.topic("acme", topic, state="paused")
