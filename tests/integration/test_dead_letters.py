@@ -1,6 +1,7 @@
 """Dead letters over HTTP: listed, shown, redriven, discarded; by whom, and what others see of it."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,6 +9,7 @@ from uuid import uuid4
 import pytest
 from api_platform import ADMIN, GLOBEX, PUBLISHER, SYSTEM, Platform
 from failing import ONCE, fail, failed
+from managing import made
 from redis import Redis
 from served import API, Answer, Client
 from waiting import eventually
@@ -255,6 +257,56 @@ def test_whoever_reads_the_dead_letter_topic_is_done_with_what_goes(platform: Pl
     with Redis.from_url(installation.redis_url) as redis:
         uid = installation.uid("Subscription", "acme", notified)
         assert redis.hget(installation.keys.meta(installation.bucket("acme"), uid), "lost") is None
+
+
+def test_whoever_waits_for_messages_gets_what_is_redriven_at_once(platform: Platform) -> None:
+    _, reader = failed(platform, 1)
+    waiting = ThreadPoolExecutor(1)
+    with waiting:
+        path = f"/subscriptions/{reader}/pull"
+        pulled = waiting.submit(lambda: platform.acme.post(path, {"maxMessages": 1, "waitMs": 10_000}))
+        time.sleep(0.2)
+        started = time.monotonic()
+        assert counts(act(platform.acme, reader, "redrive", all=True)) == (1, 0)
+        assert payloads(pulled.result(10).body["messages"]) == [1]
+    assert time.monotonic() - started < 5
+
+
+def test_what_is_redriven_is_purged_with_the_rest(platform: Platform) -> None:
+    queue = platform.queue(maxAttempts=1)
+    assert platform.acme.post(f"/queues/{queue}/publish", {"payload": 1}).status == 200
+    [pulled] = platform.acme.pull(queue)
+    assert platform.acme.settle("nack", queue, pulled["ackId"]) == ["dead_lettered"]
+    assert counts(act(platform.acme, queue, "redrive", all=True)) == (1, 0)
+    admin = platform.client.with_key(ADMIN)
+    assert admin.post(f"/queues/{queue}/purge").body["purged"] == 1
+    assert platform.acme.pull(queue) == letters(platform.acme, queue) == []
+    assert backlog(platform, queue) == 0
+
+
+def test_deleting_is_told_how_many_are_unfinished(platform: Platform) -> None:
+    """Until they are redriven or discarded, whoever has read them."""
+    admin = platform.client.with_key(ADMIN)
+    queue = made(platform, admin, "queues", maxAttempts=1)
+    assert (
+        platform.acme.post(f"/queues/{queue}/publish", {"messages": [{"payload": n} for n in range(3)]}).status == 200
+    )
+    ids = [message["ackId"] for message in platform.acme.pull(queue)]
+    assert platform.acme.settle("nack", queue, *ids) == ["dead_lettered"] * 3
+
+    def unfinished() -> dict[str, int]:
+        plan = admin.send("DELETE", f"{API}/queues/{queue}?dryRun=true").body
+        return {
+            change["name"]: change["cost"]["unfinished"]
+            for change in plan["changes"]
+            if change["kind"] in ("Topic", "Queue")
+        }
+
+    assert unfinished() == {queue: 0, f"{queue}.deadletter": 3}
+    assert counts(act(platform.acme, queue, "discard", all=True, max=1)) == (1, 0)
+    assert unfinished() == {queue: 0, f"{queue}.deadletter": 2}
+    assert counts(act(platform.acme, queue, "redrive", all=True, max=1)) == (1, 0)
+    assert unfinished() == {queue: 1, f"{queue}.deadletter": 1}
 
 
 def test_of_a_foreign_topic_they_are_the_subscribers(platform: Platform) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,9 @@ from sinks import always, sink
 from waiting import eventually_async
 from workers import QUICK, Slow, attempts, working
 
+from mqops.codec.envelope import encode_envelope
 from mqops.delivery.dispatch import Limits
+from mqops.streams import Lane, LetterBox, Returning, Sought
 
 
 @pytest.fixture
@@ -256,5 +259,29 @@ def test_the_catalog_is_followed_while_at_work(platform: PushPlatform, tmp_path:
                 platform.subscription("acme", "billing", **subscription)
                 await second.received(1)
             assert (first.bodies, second.bodies) == ([b"1"], [b"2"])
+
+    asyncio.run(main())
+
+
+def test_a_dead_letter_that_is_redriven_is_delivered_under_its_id(platform: PushPlatform, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with sink(always(410)) as receiver, platform.streams() as streams:
+            platform.webhook("acme", receiver.url())
+            async with working(platform, tmp_path):
+                (message,) = await platform.publish("acme", "orders", b"{}")
+                await eventually_async(lambda: platform.counters()["dead_lettered"] == 1)
+                receiver.answer = always(204)
+                bucket, topic = platform.bucket("acme"), platform.uid("Topic", "acme", "orders")
+                dead = LetterBox(bucket, platform.uid("Topic", "acme", "orders.deadletter"), 0)
+                (letter,) = (await streams.letters.look(dead, Sought(), None, 10)).letters
+                envelope = encode_envelope(letter.envelope)
+                message_id = UUID(message).bytes
+                returning = Returning(letter, 1, message_id, letter.key, envelope, letter.payload)
+                lane = Lane(bucket, platform.uid("Subscription", "acme", "billing"), topic, 0)
+                assert await streams.letters.put_back(lane, [returning])
+                await receiver.received(2)
+                await eventually_async(lambda: platform.counters()["done"] == 1)
+            assert attempts(receiver) == [(message, "1"), (message, "1")]
+            assert platform.counters()["in_flight"] == 0
 
     asyncio.run(main())
