@@ -259,6 +259,16 @@ def test_whoever_reads_the_dead_letter_topic_is_done_with_what_goes(platform: Pl
         assert redis.hget(installation.keys.meta(installation.bucket("acme"), uid), "lost") is None
 
 
+def test_what_is_redriven_holds_publishers_back_like_all_that_is_unfinished(platform: Platform) -> None:
+    topic, reader = failed(platform, 1, 2, maxBacklog=2)
+    assert platform.acme.publish(topic, {"payload": 3}).status == 200
+    [pulled] = platform.acme.pull(reader)
+    assert platform.acme.settle("ack", reader, pulled["ackId"]) == ["acked"]
+    assert counts(act(platform.acme, reader, "redrive", all=True)) == (2, 0)
+    answer = platform.acme.publish(topic, {"payload": 4})
+    assert (answer.status, answer.code) == (429, "QUOTA_EXCEEDED")
+
+
 def test_whoever_waits_for_messages_gets_what_is_redriven_at_once(platform: Platform) -> None:
     _, reader = failed(platform, 1)
     waiting = ThreadPoolExecutor(1)
@@ -298,7 +308,7 @@ def test_deleting_is_told_how_many_are_unfinished(platform: Platform) -> None:
         plan = admin.send("DELETE", f"{API}/queues/{queue}?dryRun=true").body
         return {
             change["name"]: change["cost"]["unfinished"]
-            for change in plan["changes"]
+            for change in plan["resource_changes"] + plan["refused"]
             if change["kind"] in ("Topic", "Queue")
         }
 

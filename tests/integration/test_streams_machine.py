@@ -291,6 +291,11 @@ class StreamsMachine(SchedulingRules):
         if not letters:
             return
         entry_id, letter = data.draw(st.sampled_from(letters), label="letter")
+        self.put_back(reader, entry_id, letter, repeats)
+        if not is_killed:
+            self.remove(reader, entry_id, "redriven")
+
+    def put_back(self, reader: Reader, entry_id: bytes, letter: dict[bytes, bytes], repeats: int) -> None:
         partition, entry = self.message_of(reader, letter)
         fields = (letter[b"i"], entry.offset, b"m" * 16, letter[b"k"], letter[b"e"], letter[b"d"], letter[b"x"])
         for _ in range(repeats):
@@ -302,8 +307,23 @@ class StreamsMachine(SchedulingRules):
                 [new] = {key.decode() for key in self.redis.hkeys(self.carried(reader, partition))} - known
                 reader.lanes[partition].append(Entry(new, "retrying", is_due=True, redrives=entry.redrives + 1))
                 reader.halfway.add(entry_id)
-        if not is_killed:
-            self.remove(reader, entry_id, "redriven")
+
+    @rule(name=readers, partition=partitions, is_done=st.booleans())
+    def redrive_what_fails(self, name: str, partition: int, is_done: bool) -> None:
+        """A message that fails, is redriven, handed out, and done or not: more often than chance has it."""
+        reader = self.readers[name]
+        self.fetch(name=name, partition=partition, count=20, consumer="pull", is_short=False)
+        self.settle_first(reader, partition)
+        for entry_id, letter in self.letters(reader):
+            if self.message_of(reader, letter)[1].state == "dead":
+                self.put_back(reader, entry_id, letter, 1)
+                self.remove(reader, entry_id, "redriven")
+                break
+        self.fetch(name=name, partition=partition, count=20, consumer="pull", is_short=False)
+        for entry in reader.lanes[partition]:
+            if is_done and entry.redrives and entry.state == "leased":
+                assert self.step("ack", reader.uid, partition, entry.id, entry.token) == [1]
+                entry.state = "done"
 
     @rule(name=readers, data=st.data())
     def discard(self, name: str, data: st.DataObject) -> None:
