@@ -11,6 +11,7 @@ from msgspec import UnsetType
 from mqops.access import Access, Caller
 from mqops.api.edge import Headers, Request, Response, caller_of, read_body
 from mqops.api.errors import Answer
+from mqops.api.management.page import refuse_unknown
 from mqops.api.publication import Publication, Publishing
 from mqops.api.publish import context_of, idempotency_key_of
 from mqops.api.publish_answer import Result, answer_batch, answer_publish
@@ -34,6 +35,7 @@ class PublishBatch:
 
     async def _answer(self, req: Request, data: bytes) -> Answer:
         caller, headers = caller_of(self._access, req), req.raw_headers
+        refuse_unknown(req.params, ())
         body = read_batch_body(data)
         publications = _publications(parts_of(body), headers, options_of(body.options))
         if isinstance(body.requests, UnsetType):

@@ -78,6 +78,7 @@ class InternalPublish:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         _internal_caller(self._access, req).require_role("publisher")
+        refuse_unknown(req.params, ())
         topic = self._topics.find(self._path)
         publishing = self._publish.begin(req.raw_headers, Target(topic.kind, topic.uid), await read_body(req), req.host)
         answer = self._publish.answer(await self._publish.finish(publishing))

@@ -12,6 +12,7 @@ from mqops.api.ack_id import HandOut, format_ack_id
 from mqops.api.consume import Consumer
 from mqops.api.directory import require_pullable
 from mqops.api.edge import Request, Response, caller_of, decode, read_body, write_json
+from mqops.api.management.page import refuse_unknown
 from mqops.api.message_json import MessageJson, message_json, topic_as_seen_by
 from mqops.api.puller import MAX_MESSAGES, Pulled, Puller
 from mqops.api.timestamps import format_ms
@@ -47,6 +48,7 @@ class Pull:
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
         caller = caller_of(self._access, req)
+        refuse_unknown(req.params, ())
         body = self._body(await read_body(req))
         wanted = body.max_messages or self._batch_size
         subscription = find_pullable(self._access, self._find, req, name)

@@ -44,6 +44,7 @@ class PublishLater:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         caller = caller_of(self._access, req)
+        refuse_unknown(req.params, ())
         body = self._read(await read_body(req))
         publication = Publication(
             *body.target,

@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 from mqops.access import Access
 from mqops.api.ack_id import HandOut, parse_ack_id
 from mqops.api.edge import Request, Response, caller_of, decode, read_body, write_json
+from mqops.api.management.page import refuse_unknown
 from mqops.api.pull import FindSubscription
 from mqops.api.puller import lease_ms_of
 from mqops.api.timestamps import format_ms, now_ms
@@ -137,6 +138,7 @@ class Settle:
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
         caller = caller_of(self._access, req)
+        refuse_unknown(req.params, ())
         body = decode(self._decoder, await read_body(req))
         subscription = self._find(caller, name)
         write_json(resp, {"results": await self._settling.settle(subscription, body)})

@@ -7,6 +7,8 @@ from api_platform import SYSTEM, Platform
 from served import API, Answer
 from waiting import eventually
 
+LONGER = {"ackIds": ["x"], "leaseMs": 30_000}
+
 
 def public(platform: Platform, word: str = "news") -> tuple[str, str]:
     """Name and uid of a new public topic of acme."""
@@ -70,6 +72,8 @@ def test_nothing_is_published_to_anothers_topic(platform: Platform) -> None:
     for query in ("?topicTenant=acme", "?topicTenant=globex", "?x=1"):
         answer = globex.send("POST", f"{API}/topics/{name}/publish{query}", {"payload": 1})
         assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
+    for path in ("/publish", "/publish/batch", "/publish/delayed", "/publish/scheduled"):
+        assert globex.post(f"{path}?topicTenant=acme", {"topic": name, "payload": 1}).status == 400
     assert globex.publish(uid, {"payload": 1}).code == "TOPIC_NOT_FOUND"
     assert globex.publish(f"acme%2F{name}", {"payload": 1}).status == 404
     assert look(platform, name).body["messages"] == []
@@ -99,3 +103,11 @@ def test_the_role_is_needed_and_the_limit_of_a_credential_holds(platform: Platfo
 def test_queues_are_never_public(platform: Platform, query: str) -> None:
     queue = platform.queue()
     assert platform.globex.get(f"{API}/queues/{queue}/messages/{uuid4()}{query}").status == 400
+
+
+def test_what_takes_and_settles_messages_knows_no_parameters(platform: Platform) -> None:
+    _, reader = platform.topic_with_reader()
+    for path, body in (("pull", {}), ("ack", {"ackIds": ["x"]}), ("nack", {"ackIds": ["x"]}), ("extend", LONGER)):
+        assert platform.acme.post(f"/subscriptions/{reader}/{path}", body).status == 200
+        answer = platform.acme.post(f"/subscriptions/{reader}/{path}?topicTenant=globex", body)
+        assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
