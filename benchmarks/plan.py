@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.report import Row
+from benchmarks.report import Row, within
 from benchmarks.stack import Stack, running
 from mqops import __version__
 
@@ -42,15 +42,15 @@ def _measured(stack: Stack, files: int, rounds: int) -> Iterator[Row]:
     applied, _ = _timed(stack, "apply", str(tree), "--auto-approve")
     stack.settle()
     plans = [_timed(stack, "plan", str(tree), "--detailed-exitcode") for _ in range(rounds)]
-    yield _within(f"apply to an empty system, {files:,} files", applied, "s", 90)
-    yield _within(f"no-op plan, {files:,} files", max(taken for taken, _ in plans), "s", 10)
-    yield _within(f"its memory, {files:,} files", max(memory for _, memory in plans), "MiB", 512)
+    yield within(f"apply to an empty system, {files:,} files", applied, "s", 90)
+    yield within(f"no-op plan, {files:,} files", max(taken for taken, _ in plans), "s", 10)
+    yield within(f"its memory, {files:,} files", max(memory for _, memory in plans), "MiB", 512)
     changed = sorted((tree / "load").iterdir())[files // 2]
     stack.settle()
     watched = json.loads(_run(stack, "-m", "benchmarks.watching", str(tree), str(changed)).splitlines()[-1])
-    yield _within(f"no-op look of the watch loop, {files:,} files", watched["warm"], "s", 1)
-    yield _within(f"one file of {files:,} changed, planned and applied", watched["changed"], "s", 2)
-    yield _within(f"memory of the watch loop, {files:,} files", watched["memory"], "MiB", 512)
+    yield within(f"no-op look of the watch loop, {files:,} files", watched["warm"], "s", 1)
+    yield within(f"one file of {files:,} changed, planned and applied", watched["changed"], "s", 2)
+    yield within(f"memory of the watch loop, {files:,} files", watched["memory"], "MiB", 512)
 
 
 def _timed(stack: Stack, *arguments: str) -> tuple[float, float]:
@@ -114,7 +114,3 @@ def _topic(number: int) -> Iterator[str]:
 
 def _document(kind: str, metadata: str, spec: str) -> str:
     return f"apiVersion: mqops/v1\nkind: {kind}\nmetadata: {metadata}\nspec: {spec}\n"
-
-
-def _within(case: str, ours: float, unit: str, most: float) -> Row:
-    return Row(case, ours, most, unit, most / ours, 1.0)

@@ -26,7 +26,9 @@ class Consumer:
     ) -> None:
         self._find = find
         self._puller = puller
-        self._place: Place = room.enter(find())
+        self._subscription = find()
+        self._is_first = True
+        self._place: Place = room.enter(self._subscription)
         self._gone = gone
         self._watch: asyncio.Task[None]
         self._timer: asyncio.TimerHandle | None = None
@@ -63,16 +65,23 @@ class Consumer:
         consumer, and ``BrokerNotAvailable``."""
         partitions: Collection[int] | None = None
         while True:
-            try:
-                subscription = self._find()
-            except MqopsError:
-                self._place.pass_on(partitions or ())
-                raise
-            pulled = await self._puller.pull(subscription, wanted, partitions)
+            # What was left behind, and what came since, was rung for: there is no need to look before.
+            if not self._is_first:
+                partitions = await self._place.woken()
+                self._look_again(partitions or ())
+            self._is_first = False
+            pulled = await self._puller.pull(self._subscription, wanted, partitions)
             self._place.pass_on(pulled.rest)
             if self.is_gone:
-                await self._puller.give_back(subscription, pulled.deliveries)
+                await self._puller.give_back(self._subscription, pulled.deliveries)
                 return replace(pulled, deliveries=[])
             if pulled.deliveries or self.is_over:
                 return pulled
-            partitions = await self._place.woken()
+
+    def _look_again(self, partitions: Collection[int]) -> None:
+        """Whether it may still take messages, and of what; if not, others get those of ``partitions``."""
+        try:
+            self._subscription = self._find()
+        except MqopsError:
+            self._place.pass_on(partitions)
+            raise

@@ -56,7 +56,8 @@ class Conversation:
         """Settle what the client says, until it is gone."""
         while True:
             try:
-                results = await self._settling.settle(self._find(), await self._hear())
+                said = await self._hear()
+                results = await self._settling.settle(self._find(), said)
             except falcon.WebSocketDisconnected:
                 return
             except MqopsError as error:

@@ -51,11 +51,10 @@ class Pull:
         refuse_unknown(req.params, ())
         body = self._body(await read_body(req))
         wanted = body.max_messages or self._batch_size
-        subscription = find_pullable(self._access, self._find, req, name)
         if body.wait_ms:
             pulled = await self._wait(req, name, wanted, body.wait_ms / 1000)
         else:
-            pulled = await self._puller.pull(subscription, wanted)
+            pulled = await self._puller.pull(find_pullable(self._access, self._find, req, name), wanted)
         write_json(resp, {"messages": handed_out(caller, pulled)})
 
     async def _wait(self, req: Request, name: str, wanted: int, seconds: float) -> Pulled:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mqops.api.timestamps import now_ms
@@ -69,9 +69,7 @@ class Puller:
         while lanes and len(taken) < wanted and _size_bytes(taken) < MAX_BYTES and time.monotonic() < deadline:
             shares = _shares(wanted - len(taken), min(len(lanes), _FETCHES_AT_ONCE))
             round_ = [(lanes.popleft(), share) for share in shares]
-            results = await asyncio.gather(
-                *(self._fetch(lane, share, lease_ms) for lane, share in round_), return_exceptions=True
-            )
+            results = await self._fetch_each(round_, lease_ms)
             for (lane, _), result in zip(round_, results, strict=True):
                 if isinstance(result, BrokerNotAvailable):
                     failure = result
@@ -96,6 +94,15 @@ class Puller:
             # What cannot be given back comes again when its lease ends.
             with contextlib.suppress(BrokerNotAvailable):
                 await self._streams.retry(lane, claims, [0] * len(claims), counts=False)
+
+    async def _fetch_each(self, round_: list[tuple[Lane, int]], lease_ms: int) -> Sequence[Fetched | BaseException]:
+        if len(round_) > 1:
+            fetches = (self._fetch(lane, share, lease_ms) for lane, share in round_)
+            return await asyncio.gather(*fetches, return_exceptions=True)
+        try:  # no task for what is the most frequent: one partition
+            return [await self._fetch(*round_[0], lease_ms)]
+        except BrokerNotAvailable as error:
+            return [error]
 
     async def _fetch(self, lane: Lane, count: int, lease_ms: int) -> Fetched:
         fetched = await self._streams.fetch(lane, consumer=PULL_CONSUMER, count=count, lease_ms=lease_ms)

@@ -78,12 +78,14 @@ class Settling:
                 lanes.setdefault(hand_out.partition, []).append((index, hand_out))
         topic = subscription.topic
         step = self._step(subscription, body)
-        await asyncio.gather(
-            *(
-                step(Lane(topic.bucket, subscription.uid, topic.uid, partition), held, results)
-                for partition, held in lanes.items()
-            )
-        )
+        steps = [
+            step(Lane(topic.bucket, subscription.uid, topic.uid, partition), held, results)
+            for partition, held in lanes.items()
+        ]
+        if len(steps) == 1:
+            await steps[0]  # no task for what is the most frequent: one partition
+        else:
+            await asyncio.gather(*steps)
         return results
 
     def _step(self, subscription: SubscriptionEntry, body: SettleBody) -> Step:

@@ -51,7 +51,9 @@ class WaitingRoom:
                 line.wake_all(None)
 
     def close(self) -> None:
-        """The process drains: nobody waits any longer."""
+        """The process drains: nobody waits any longer. Each connection says so: from the second on it is no news."""
+        if self._is_closed:
+            return
         self._is_closed = True
         if self._looking is not None:
             self._looking.cancel()

@@ -186,7 +186,7 @@ def test_streams_share_what_there_is(platform: Platform, reader: tuple[str, str]
         for number in range(30):
             publish(platform, topic, number)
         eventually(lambda: sum(each.messages.qsize() for each in several) == 30, "all of them", 5)
-        assert all(each.messages.qsize() >= 5 for each in several)
+        assert all(each.messages.qsize() >= 3 for each in several)
 
 
 @pytest.mark.parametrize("query", ["maxUnacked=0", "maxUnacked=1001", "maxUnacked=x", "forMs=0", "forMs=x", "more=1"])

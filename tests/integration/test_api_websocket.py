@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from api_platform import ACME, GLOBEX, PUBLISHER, Platform
 from served import API, served
+from waiting import eventually
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -184,6 +185,39 @@ def test_a_pause_ends_the_conversation_and_so_does_its_time(platform: Platform) 
         time.sleep(0.2)
         platform.installation.put("Subscription", "acme", subscription, {"topic": topic, "state": "paused"})
         assert client.hear()["code"] == "CONFLICT"
+        assert client.closed_with() == 4409
+
+
+def test_a_key_that_was_revoked_settles_nothing_and_is_told_so_once(platform: Platform) -> None:
+    """It was told without end: who asks was looked up before anything had been said."""
+    topic, subscription = platform.topic_with_reader()
+    platform.installation.credential("acme", "leaver-who-talks", "key-of-a-talker")
+    talker = platform.client.with_key("key-of-a-talker")
+    eventually(lambda: talker.post(f"/subscriptions/{subscription}/pull").status == 200, "the credential", 5)
+    with conversing(platform.client.port, subscription, key="key-of-a-talker") as client:
+        publish(platform, topic, 1)
+        message = client.message()
+        platform.installation.delete("Credential", "acme", "leaver-who-talks")
+        eventually(lambda: talker.post(f"/subscriptions/{subscription}/pull").status == 401, "the revocation", 5)
+        client.say({"type": "ack", "ackIds": [message["ackId"]]})
+        assert client.hear()["code"] == "UNAUTHENTICATED"
+        assert client.hears_nothing()
+        publish(platform, topic, 2)
+        assert client.hear()["code"] == "UNAUTHENTICATED"
+        assert client.closed_with() == 4401
+    assert platform.acme.settle("ack", subscription, message["ackId"]) == ["acked"]
+
+
+def test_a_pause_ends_a_conversation_that_never_runs_dry(platform: Platform) -> None:
+    topic, subscription = platform.topic_with_reader(maxBacklog=None)
+    publish(platform, topic, *range(100))
+    with conversing(platform.client.port, subscription, "?maxUnacked=1") as client:
+        held = client.message()
+        platform.installation.put("Subscription", "acme", subscription, {"topic": topic, "state": "paused"})
+        pull = f"/subscriptions/{subscription}/pull"
+        eventually(lambda: platform.acme.post(pull).status == 409, "the pause", 5)
+        client.say({"type": "ack", "ackIds": [held["ackId"]]})
+        assert [client.hear()["type"], client.hear()["type"]] == ["settled", "error"]
         assert client.closed_with() == 4409
 
 
