@@ -54,7 +54,7 @@ def compare(case: str, pairs: list[tuple[float, float | None]], unit: str, bar: 
 
 def within(case: str, ours: float, unit: str, most: float | None) -> Row:
     """A row without a peer, beside what it may be at most; the ratio is how many times it fits in."""
-    return Row(case, ours, most, unit, None if most is None else most / ours, None if most is None else 1.0)
+    return Row(case, ours, most, unit, None if most is None else most / max(ours, 0.01), None if most is None else 1.0)
 
 
 def print_report(benchmark: str, rows: list[Row], notes: list[str], *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.report import Row
+from benchmarks.report import Row, within
 from benchmarks.stack import Stack, running
 from mqops import __version__
 
@@ -64,7 +64,7 @@ def run(*, rounds: int, seconds: int, waiting: int = WAITING) -> tuple[list[Row]
         version = stack.redis.info("server").get("valkey_version", "?")
     case = f"{waiting:,} waiting, {DUE_A_SECOND:,} due a second: late, p99"
     rows = [
-        _within(case, _worst(late, 0.99), "ms", MOST_LATE_MS),
+        within(case, _worst(late, 0.99), "ms", MOST_LATE_MS),
         Row("the same, p50", _worst(late, 0.5), None, "ms", None, None),
         Row("the same, the latest", _worst(late, 1.0), None, "ms", None, None),
         Row("scheduled over HTTP, 1,000 a request", waiting / filled_seconds, None, "messages/s", None, None),
@@ -188,7 +188,3 @@ def _entries(stack: Stack, partition: int, after: str) -> Iterator[tuple[int, di
 def _worst(rounds: list[list[int]], part: float) -> float:
     """The largest of the quantiles of ``rounds``."""
     return float(max(late[max(0, math.ceil(len(late) * part) - 1)] for late in rounds))
-
-
-def _within(case: str, ours: float, unit: str, most: float) -> Row:
-    return Row(case, ours, most, unit, most / max(ours, 0.01), 1.0)
