@@ -99,6 +99,9 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     """With ``dedup``: 16 bytes that are the same for the same content, as ``codec.envelope.content_digest`` gives."""
     window_ms: int = DEDUP_WINDOW_MS
     """With ``dedup``: for how long."""
+    expires: str = ""
+    """When it is not handed out any more: milliseconds since 1970, or after a ``+`` from when it is stored, by the
+    server's clock; empty for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +145,4 @@ class Delivery:
     payload: bytes
     dead_letter: DeadLetterInfo | None = None
     """Set when this was read from a dead-letter topic."""
+    expires_at_ms: int | None = None

@@ -118,7 +118,10 @@ def _data(members: _Members, content_type: str, where: str) -> bytes:
 def _message(attributes: Mapping[str, str], message: MessageBody, where: str) -> MessageBody:
     _check_attributes(attributes, message, where)
     message.headers = {**(message.headers or {}), **{f"ce-{name}": value for name, value in attributes.items()}}
-    message.timestamp = _time(attributes["time"], where) if "time" in attributes else message.timestamp
+    if "time" in attributes:
+        message.timestamp = _time(attributes["time"], f"{where}.time")
+    if "expirytime" in attributes:
+        message.expires_at = _time(attributes["expirytime"], f"{where}.expirytime")
     message.key = attributes.get("partitionkey", message.key)
     check(message, where)
     # Not what a publisher could give as an idempotency key, so that the two cannot be taken for each other.
@@ -146,4 +149,4 @@ def _time(text: str, where: str) -> Any:
     try:
         return msgspec.convert(text, Timestamp)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{where}.time is RFC 3339 text") from error
+        raise InvalidRequest(f"{where} is RFC 3339 text") from error

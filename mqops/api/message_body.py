@@ -16,6 +16,8 @@ from mqops.errors import InvalidRequest, SerializationFailed
 
 MAX_KEY_BYTES = 1_024
 MAX_HEADERS = 64
+LONGEST_TTL_MS = 3650 * 86_400_000
+"""As the longest retention."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 """What a webhook can carry: RFC 9110, section 5.6.2."""
 _TOKEN = re.compile(r"[\x20-\x7e]{1,255}")
@@ -38,14 +40,21 @@ class MessageBody(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     idempotency_key: str | None = field(default=None, name="idempotencyKey")
     correlation_id: str | None = field(default=None, name="correlationId")
     content_type: str | None = field(default=None, name="contentType")
+    ttl_ms: int | None = field(default=None, name="ttlMs")
+    expires_at: Timestamp | None = field(default=None, name="expiresAt")
     payload_encoding: Literal["base64"] | None = field(default=None, name="payloadEncoding")
 
     @property
     def timestamp_ms(self) -> int | None:
         """When the event happened, if the publisher says (ms since 1970)."""
-        if isinstance(self.timestamp, datetime):
-            return round(self.timestamp.timestamp() * 1000)
-        return self.timestamp
+        return _in_ms(self.timestamp)
+
+    @property
+    def expires(self) -> str:
+        """When it expires, as ``NewMessage.expires`` has it."""
+        if self.ttl_ms is not None:
+            return f"+{self.ttl_ms}"
+        return "" if self.expires_at is None else str(_in_ms(self.expires_at))
 
     @property
     def data(self) -> bytes:
@@ -71,6 +80,8 @@ def check_all(messages: list[MessageBody], where: str) -> None:
             or message.correlation_id is not None
             or message.content_type is not None
             or message.payload_encoding is not None
+            or message.ttl_ms is not None
+            or message.expires_at is not None
         ):
             _take_in(message, f"{where}messages[{index}]")
             check(message, f"{where}messages[{index}]")
@@ -91,9 +102,17 @@ def check(message: MessageBody, where: str) -> None:
             raise InvalidRequest(f"{where}.contentType is no content type, such as text/plain")
         if is_json(message.content_type) and not is_json_text(message.data):
             raise SerializationFailed(f"{where}.payload is not JSON, as its content type says")
-    timestamp_ms = message.timestamp_ms
-    if timestamp_ms is not None and not 0 <= timestamp_ms <= _LAST_TIMESTAMP_MS:
-        raise InvalidRequest(f"{where}.timestamp is in milliseconds since 1970, or RFC 3339 text")
+    for name, time in (("timestamp", message.timestamp), ("expiresAt", message.expires_at)):
+        if time is not None and not 0 <= (_in_ms(time) or 0) <= _LAST_TIMESTAMP_MS:
+            raise InvalidRequest(f"{where}.{name} is in milliseconds since 1970, or RFC 3339 text")
+    if message.ttl_ms is not None and not 1 <= message.ttl_ms <= LONGEST_TTL_MS:
+        raise InvalidRequest(f"{where}.ttlMs is in milliseconds, from 1 to {LONGEST_TTL_MS}")
+    if message.ttl_ms is not None and message.expires_at is not None:
+        raise InvalidRequest(f"{where} has either ttlMs or expiresAt, not both")
+
+
+def _in_ms(time: Timestamp | None) -> int | None:
+    return round(time.timestamp() * 1000) if isinstance(time, datetime) else time
 
 
 def check_token(text: str, field: str) -> str:

@@ -44,6 +44,7 @@ class MessageJson(Struct, rename="camel", kw_only=True):
     offset: int
     published_at: str
     timestamp: str | UnsetType
+    expires_at: str | UnsetType
     producer: str
     correlation_id: str | UnsetType
     traceparent: str | UnsetType
@@ -68,6 +69,7 @@ def message_json(topic: str, message: Delivery | StoredMessage, **handed_out: An
         offset=message.position.offset,
         published_at=format_ms(message.position.milliseconds),
         timestamp=format_ms(envelope.timestamp) if envelope.timestamp is not None else UNSET,
+        expires_at=format_ms(message.expires_at_ms) if message.expires_at_ms is not None else UNSET,
         producer=envelope.producer,
         correlation_id=envelope.correlation_id or UNSET,
         traceparent=envelope.traceparent or UNSET,

@@ -122,6 +122,7 @@ class Publisher:
                     payload=payload,
                     dedup=token,
                     window_ms=window_ms,
+                    expires=message.expires,
                     digest=_digest(caller.producer, message, publication.when) if token else b"",
                 )
             )

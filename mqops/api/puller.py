@@ -77,7 +77,7 @@ class Puller:
                 if isinstance(result, BaseException):
                     raise result
                 taken += await self._passing(subscription, lane, result.deliveries)
-                if result.more and result.deliveries:
+                if result.more and (result.deliveries or result.expired):
                     lanes.append(lane)
         if failure is not None and not taken:
             raise failure

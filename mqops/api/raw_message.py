@@ -14,6 +14,7 @@ from mqops.codec.payload import OCTETS, is_content_type
 from mqops.errors import InvalidRequest
 
 KEY, PARTITION, TIMESTAMP = b"mqops-key", b"mqops-partition", b"mqops-timestamp"
+TTL, EXPIRES = b"mqops-ttl", b"mqops-expires-at"
 ACKS, TIMEOUT = b"mqops-acks", b"mqops-timeout"
 _ACKS: dict[bytes, Acks] = {b"0": 0, b"1": 1, b"all": "all"}
 _MOST_DIGITS = 15
@@ -50,7 +51,9 @@ def message_in(headers: Headers, data: bytes, content_type: str) -> MessageBody:
         key=text_of(headers, KEY) if KEY in headers else None,
         headers=own or None,
         partition=_number(headers, PARTITION),
-        timestamp=_timestamp(headers),
+        timestamp=_time(headers, TIMESTAMP),
+        ttl_ms=_number(headers, TTL),
+        expires_at=_time(headers, EXPIRES),
     )
 
 
@@ -82,13 +85,13 @@ def _number(headers: Headers, name: bytes) -> int | None:
     return int(text)
 
 
-def _timestamp(headers: Headers) -> Timestamp | None:
-    text = headers.get(TIMESTAMP)
+def _time(headers: Headers, name: bytes) -> Timestamp | None:
+    text = headers.get(name)
     if text is None:
         return None
     try:
-        value: Any = int(text) if text.isdigit() else text_of(headers, TIMESTAMP)
+        value: Any = int(text) if text.isdigit() else text_of(headers, name)
         found: Timestamp = msgspec.convert(value, Timestamp)
         return found
     except (msgspec.ValidationError, ValueError) as error:
-        raise InvalidRequest("mqops-timestamp is in milliseconds since 1970, or RFC 3339 text") from error
+        raise InvalidRequest(f"{name.decode()} is in milliseconds since 1970, or RFC 3339 text") from error

@@ -2,7 +2,7 @@
 and given another time under ``…/topics/{name}/scheduled`` and ``…/queues/{name}/scheduled``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from mqops.access import Access
 from mqops.api.directory import Directory
 from mqops.api.edge import Request, Response, caller_of, read_body, write_json
 from mqops.api.management.page import DEFAULT_LIMIT, MAX_LIMIT, refuse_unknown
+from mqops.api.message_body import MessageBody
 from mqops.api.publication import Publication
 from mqops.api.publish import context_of, idempotency_key_of
 from mqops.api.publish_body import messages_of, options_of
@@ -48,7 +49,7 @@ class PublishLater:
         body = self._read(await read_body(req))
         publication = Publication(
             *body.target,
-            messages_of(body),
+            _without_expiry(messages_of(body)),
             idempotency_key_of(req.raw_headers),
             context_of(req.raw_headers),
             options_of(body.options),
@@ -153,6 +154,13 @@ def id_of(text: str) -> bytes:
     if format_id(message_id) != text:
         raise absent(text)
     return message_id
+
+
+def _without_expiry(messages: Sequence[MessageBody]) -> Sequence[MessageBody]:
+    for index, message in enumerate(messages):
+        if message.expires:
+            raise InvalidRequest(f"messages[{index}] is for later: it takes neither ttlMs nor expiresAt")
+    return messages
 
 
 def absent(text: str) -> MessageNotFound:

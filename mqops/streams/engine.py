@@ -71,7 +71,7 @@ class Streams:
         self._publisher = Publisher(self._publishing, keys, installation)
         self._fence = Fence(self._fencing, keys)
         self.scheduler = Scheduler(self._publishing, self._fetching, keys, installation)
-        self._fetcher = Fetcher(self._fetching, keys, keys.repairs(installation))
+        self._fetcher = Fetcher(self._fetching, keys, installation)
         self._settler = Settler(self._settling, keys, self.bell_channel)
         self.progress = ProgressReader(self.ask, keys)
         self.letters = Letters(self._redriving, keys, installation)

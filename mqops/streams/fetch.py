@@ -20,6 +20,9 @@ PULL_CONSUMER = "pull"
 FETCH_MESSAGES = 100
 FETCH_BYTES = 1_048_576
 
+EXPIRED = 2
+"""What ``fetch.lua`` answers in place of 1, when it has work left and went past what had expired."""
+
 FIND_ENTRIES = 500
 """What a look for a message goes through at a time: about a millisecond of the server's."""
 CLOCKS_APART_MS = 60_000
@@ -28,11 +31,13 @@ CLOCKS_APART_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a fetch gave. ``more``: the lane has work left. ``gone``: its stream or group is not there."""
+    """What a fetch gave. ``more``: the lane has work left. ``expired``: it may be that only because what was found had
+    expired. ``gone``: its stream or group is not there."""
 
     deliveries: list[Delivery]
     more: bool = False
     gone: bool = False
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +53,17 @@ class StoredMessage:
     dead_letter: DeadLetterInfo | None = None
     record: bytes = b""
     """Of a dead letter, what it says of its message, as it is stored."""
+    expires_at_ms: int | None = None
 
 
 class Fetcher:
     """Fetches over one connection, apart from publishing: bodies coming back must not delay those going in."""
 
-    def __init__(self, connection: Connection, keys: Keyspace, repairs: str) -> None:
+    def __init__(self, connection: Connection, keys: Keyspace, installation: str) -> None:
         self._connection = connection
         self._keys = keys
-        self._repairs = repairs
+        self._bell = keys.bell(installation)
+        self._repairs = keys.repairs(installation)
 
     async def fetch(self, lane: Lane, *, consumer: str, count: int, lease_ms: int) -> Fetched:
         """Up to ``count`` messages (at most 100, and about 1 MiB), each leased to ``consumer`` for ``lease_ms``.
@@ -67,7 +74,7 @@ class Fetcher:
             # Whoever runs the reconciler hears it; nothing is lost when nobody does: it looks regularly.
             await self._connection.call("PUBLISH", self._repairs, lane.subscription)
             return Fetched([], gone=True)
-        return Fetched([_delivery(lane.partition, entry) for entry in entries], more=bool(more))
+        return Fetched([_delivery(lane.partition, entry) for entry in entries], more=more > 0, expired=more == EXPIRED)
 
     async def ready(self, bucket: int) -> list[tuple[str, int]]:
         """(subscription uid, partition) of every lane of the bucket that has work, longest waiting first."""
@@ -116,7 +123,7 @@ class Fetcher:
         return reply
 
     async def _ask(self, lane: Lane, consumer: str, count: int, lease_ms: int) -> Any:
-        arguments = (lane.subscription, lane.partition, consumer, count, lease_ms, FETCH_BYTES)
+        arguments = (lane.subscription, lane.partition, consumer, count, lease_ms, FETCH_BYTES, self._bell)
         return await _available(self._connection.run(FETCH, self._keys.epoch(lane.bucket), *arguments))
 
     async def _call(self, *arguments: str | int) -> Any:
@@ -133,7 +140,7 @@ async def _available(reply: Awaitable[Any]) -> Any:
 def stored_message(partition: int, entry_id: bytes, fields: list[bytes]) -> StoredMessage:
     """The message of an entry, as it comes from a stream."""
     values = dict(zip(fields[::2], fields[1::2], strict=True))
-    record = values.get(b"x")
+    record, expires = values.get(b"x"), values.get(b"t")
     return StoredMessage(
         position=Position.parse(entry_id.decode()),
         partition=partition,
@@ -143,6 +150,7 @@ def stored_message(partition: int, entry_id: bytes, fields: list[bytes]) -> Stor
         payload=values[b"d"],
         dead_letter=decode_dead_letter_info(record) if record else None,
         record=record or b"",
+        expires_at_ms=int(expires) if expires else None,
     )
 
 
@@ -159,6 +167,7 @@ def _delivery(partition: int, entry: list[Any]) -> Delivery:
         envelope=stored.envelope,
         payload=stored.payload,
         dead_letter=stored.dead_letter,
+        expires_at_ms=stored.expires_at_ms,
     )
 
 

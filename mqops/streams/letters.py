@@ -83,7 +83,7 @@ class Letters:
         self._connection = connection
         self._keys = keys
         self._bell = keys.bell(installation)
-        self._fetcher = Fetcher(connection, keys, keys.repairs(installation))
+        self._fetcher = Fetcher(connection, keys, installation)
         self._publisher = Publisher(connection, keys, installation)
 
     async def look(

@@ -202,7 +202,7 @@ def _runs(batch: list[_Waiting]) -> list[Argument]:
         messages = list(run)
         arguments += (*place, len(messages))
         for message in messages:
-            arguments += (message.id, message.key, message.envelope, message.payload, message.dedup)
+            arguments += (message.id, message.key, message.envelope, message.payload, message.expires, message.dedup)
             if message.dedup:
                 arguments += (message.digest, message.window_ms)
     return arguments

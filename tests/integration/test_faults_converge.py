@@ -163,12 +163,12 @@ def fill(stores: Opened) -> None:
     for uid, topic in seen.topics.items():
         run = 0, topic.meta.get("min_generation", "1"), 0
         for partition in range(int(topic.meta["partitions"])):
-            message = (new_message_id(partition), "", encode_envelope(Envelope()), b"1", "")
+            message = (new_message_id(partition), "", encode_envelope(Envelope()), b"1", "", "")
             arguments = (uid, 1_000, partition, 1, *message)
-            stores.redis.eval(PUBLISH, 1, stores.keys.epoch(topic.bucket), "bell", 600_000, *arguments)
+            stores.redis.eval(PUBLISH, 1, stores.keys.epoch(topic.bucket), "bell", *arguments)
         assert run
     for uid, reader in seen.subscriptions.items():
-        stores.redis.eval(FETCH, 1, stores.keys.epoch(reader.bucket), uid, 0, "pull", 1, 3_600_000, 1 << 20)
+        stores.redis.eval(FETCH, 1, stores.keys.epoch(reader.bucket), uid, 0, "pull", 1, 3_600_000, 1 << 20, "bell")
 
 
 def held(stores: Opened) -> dict[str, tuple[Any, ...]]:

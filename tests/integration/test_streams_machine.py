@@ -38,6 +38,7 @@ MAX_BACKLOG = 6
 MAX_ATTEMPTS = 3
 LONG_MS = 3_600_000
 WORKERS = ("w1", "w2")
+EXPIRES = ("", "", f"+{LONG_MS}", 1)
 SETTLING = ("ack", "retry now", "retry later", "give back", "dead_letter", "extend", "let go")
 LOSSES = 2
 
@@ -57,6 +58,7 @@ class Entry:
     owner: str = "-"
     is_due: bool = False  # its lease has run out, or its retry is due
     is_bodyless: bool = False  # its stream was deleted
+    has_expired: bool = False
     redrives: int = 0  # what was redriven is carried: it is in no stream
 
     @property
@@ -133,25 +135,27 @@ class StreamsMachine(SchedulingRules):
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
-    def message(self, partition: int, token: str, payload: bytes) -> list[Any]:
-        return [new_message_id(partition), "key", b"\x90", payload, token,
+    def message(self, partition: int, token: str, payload: bytes, expires: Any = "") -> list[Any]:
+        return [new_message_id(partition), "key", b"\x90", payload, expires, token,
                 *([payload.ljust(16, b"."), LONG_MS] if token else [])]  # fmt: skip
 
     @rule(
         batch=st.lists(
-            st.tuples(partitions, st.sampled_from(("", "", "", "a", "b")), st.booleans()), min_size=1, max_size=5
+            st.tuples(partitions, st.sampled_from(("", "", "", "a", "b")), st.booleans(), st.sampled_from(EXPIRES)),
+            min_size=1,
+            max_size=5,
         ),
         generation=st.sampled_from((1, 1, 1, 0)),
     )
-    def publish(self, batch: list[tuple[int, str, bool]], generation: int) -> None:
-        messages = [self.message(p, token, b"x" if same else b"y") for p, token, same in batch]
+    def publish(self, batch: list[tuple[int, str, bool, Any]], generation: int) -> None:
+        messages = [self.message(p, token, b"x" if same else b"y", expires) for p, token, same, expires in batch]
         arguments: list[Any] = []
         for partition, run in groupby(zip(batch, messages, strict=True), key=lambda pair: pair[0][0]):
             parts = [message for _, message in run]
             arguments += [self.topic, generation, partition, len(parts), *chain.from_iterable(parts)]
         reply = self.step("publish", "bell", *arguments)
         assert len(reply) == len(batch)
-        for (partition, token, _), message, line in zip(batch, messages, reply, strict=True):
+        for (partition, token, *_), message, line in zip(batch, messages, reply, strict=True):
             self.check_publish(partition, generation, token, message, line)
 
     def check_publish(self, partition: int, generation: int, token: str, message: list[Any], line: bytes) -> None:
@@ -160,7 +164,7 @@ class StreamsMachine(SchedulingRules):
         elif token in self.tokens:
             digest, first = self.tokens[token]
             assert line == (
-                first if digest == message[5] else b"!CONFLICT the idempotency key was used with another message"
+                first if digest == message[6] else b"!CONFLICT the idempotency key was used with another message"
             )
         elif self.most_unfinished() >= MAX_BACKLOG:
             assert line.startswith(b"!BACKLOG ")
@@ -168,13 +172,13 @@ class StreamsMachine(SchedulingRules):
             assert holder.unfinished() >= MAX_BACKLOG
         else:
             assert line[:1] not in (b"!", b"="), line
-            self.note_stored(partition, line.decode())
+            self.note_stored(partition, line.decode(), has_expired=message[4] == 1)
             if token:
-                self.tokens[token] = (message[5], b"=" + message[0] + f"{partition} ".encode() + line)
+                self.tokens[token] = (message[6], b"=" + message[0] + f"{partition} ".encode() + line)
 
-    def note_stored(self, partition: int, entry_id: str) -> None:
+    def note_stored(self, partition: int, entry_id: str, *, has_expired: bool = False) -> None:
         for reader in self.readers.values():
-            reader.lanes[partition].append(Entry(entry_id))
+            reader.lanes[partition].append(Entry(entry_id, has_expired=has_expired))
             published = [entry for entry in reader.lanes[partition] if not entry.redrives]
             assert int(entry_id.partition("-")[2]) == len(published)
         self.published += 1
@@ -191,24 +195,40 @@ class StreamsMachine(SchedulingRules):
         lane = reader.lanes[partition]
         available = [e for e in lane if e.state == "undelivered" or (e.state == "retrying" and e.is_due)]
         status, more, *handed = self.step(
-            "fetch", reader.uid, partition, consumer, count, 0 if is_short else LONG_MS, 1 << 20
+            "fetch", reader.uid, partition, consumer, count, 0 if is_short else LONG_MS, 1 << 20, "bell"
         )
         assert status == b"OK"
-        with_body = [e for e in available if not e.is_bodyless]
-        if with_body == available:
-            assert len(handed) == min(count, len(available))
-            assert bool(more) == (len(available) > count)
-        assert len(handed) <= min(count, len(with_body))
+        with_body = [e for e in available if not e.is_bodyless and not e.has_expired]
         self.note_lost(reader, partition)
+        self.note_expired(reader, partition, available)
+        if not any(e.is_bodyless for e in available):
+            assert len(handed) == min(count, len(with_body))
+        assert len(handed) <= min(count, len(with_body))
         for entry_id, token, attempt, _fields in handed:
             entry = next(e for e in lane if e.id == entry_id.decode())
             assert entry in available
+            assert not entry.has_expired, "what has expired is never handed out"
             entry.state, entry.token, entry.owner = "leased", token.decode(), consumer
             entry.attempt, entry.is_due = entry.attempt + 1, is_short
             assert attempt == entry.attempt
             self.claims.append((name, partition, entry.id, entry.token))
+        left = [e for e in available if e.state in ("undelivered", "retrying")]
+        if not any(e.is_bodyless for e in left):
+            assert bool(more) == bool(left)
+        if len(handed) < count:
+            assert not any(e.has_expired for e in left), "all that had expired was in the way"
         undelivered = [e.state == "undelivered" for e in lane if not e.redrives]
         assert undelivered == sorted(undelivered), "new entries are handed out in order"
+
+    def note_expired(self, reader: Reader, partition: int, available: list[Entry]) -> None:
+        """What a fetch came to that had expired is dead: it is in nobody's hands, and behind what is read."""
+        position = self.redis.hget(self.keys.meta(BUCKET, reader.uid), f"pos:{partition}").decode()
+        reached = int(position.partition("-")[2])
+        in_flight = {key.decode() for key in self.redis.hkeys(self.keys.flight(BUCKET, reader.uid, partition))}
+        for entry in available:
+            is_waiting = entry.state == "undelivered" and entry.offset > reached
+            if entry.has_expired and not is_waiting and entry.id not in in_flight:
+                self.kill(entry)
 
     def note_lost(self, reader: Reader, partition: int) -> None:
         """A fetch that finds a retry without its body counts it as lost."""
@@ -392,7 +412,7 @@ class StreamsMachine(SchedulingRules):
         self.redis.xgroup_destroy(self.keys.stream(BUCKET, self.topic, partition), reader.uid)
         if not any(e.redrives and e.state == "retrying" and e.is_due for e in reader.lanes[partition]):
             # What carries its body needs no group, and is handed out first.
-            assert self.step("fetch", reader.uid, partition, "pull", 1, LONG_MS, 1 << 20)[0] == b"GONE"
+            assert self.step("fetch", reader.uid, partition, "pull", 1, LONG_MS, 1 << 20, "bell")[0] == b"GONE"
         assert self.prepare_reader(reader) == 1
 
     @rule(partition=partitions)
@@ -595,14 +615,14 @@ def test_what_was_deleted_behind_all_that_is_read_is_no_work(redis_client: "redi
     machine = StreamsMachine()
     try:
         machine.prepare()
-        machine.publish(batch=[(0, "", False), (0, "", False)], generation=1)
+        machine.publish(batch=[(0, "", False, ""), (0, "", False, "")], generation=1)
         stream = machine.keys.stream(BUCKET, machine.topic, 0)
         [(last, _)] = machine.redis.xrevrange(stream, count=1)
         machine.delete_messages_and_repair(partition=0, data=Chosen({last.decode()}))
         machine.outlive_retention()
         machine.timers()
         machine.counters()
-        machine.publish(batch=[(0, "", False)], generation=1)
+        machine.publish(batch=[(0, "", False, "")], generation=1)
         machine.timers()
     finally:
         machine.teardown()

@@ -65,6 +65,8 @@ PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "Mqops-Key": ("header", "The key of a body that is a message.", {**TEXT, "minLength": 1, "maxLength": 1024}),
     "Mqops-Partition": ("header", "Its partition.", {"type": "integer", "minimum": 0}),
     "Mqops-Timestamp": ("header", "When it happened: milliseconds since 1970, or RFC 3339.", TEXT),
+    "Mqops-Ttl": ("header", "Its ttlMs.", {"type": "integer", "minimum": 1}),
+    "Mqops-Expires-At": ("header", "When it expires: milliseconds since 1970, or RFC 3339.", TEXT),
     "Mqops-Acks": ("header", "options.acks of a body that is a message.", {"enum": ["0", "1", "all"]}),
     "Mqops-Timeout": ("header", "options.timeout of it.", {"type": "integer", "minimum": 1}),
     "X-Mqops-Tenant": ("header", "The tenant to act in, for principals of the tenant system.", TEXT),

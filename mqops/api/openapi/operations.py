@@ -33,7 +33,10 @@ from mqops.errors import (
 )
 from mqops.model import INTERNAL_PATHS, KINDS, Kind
 
-OF_A_MESSAGE = ("Mqops-Key", "Mqops-Partition", "Mqops-Timestamp", "Mqops-Acks", "Mqops-Timeout")
+OF_A_MESSAGE = (
+    *("Mqops-Key", "Mqops-Partition", "Mqops-Timestamp", "Mqops-Ttl", "Mqops-Expires-At"),
+    *("Mqops-Acks", "Mqops-Timeout"),
+)
 """Headers of a request that is a message."""
 
 Errors = tuple[type[MqopsError], ...]

@@ -2,8 +2,9 @@
 -- Stores messages of one bucket, each with an outcome of its own.
 -- KEYS: 1 the bucket's epoch key.
 -- ARGV: 1 bell channel · then for each run of messages to one partition: topic uid, generation known to the publisher,
---   partition, number of messages · and for each of these: id, key, envelope, payload, idempotency token (empty: none),
---   and after a token a digest of the content, and how long the token holds (ms).
+--   partition, number of messages · and for each of these: id, key, envelope, payload, when it expires (ms; with a "+" in
+--   front from now on; empty: never), idempotency token (empty: none), and after a token a digest of the content, and
+--   how long the token holds (ms).
 -- Returns an element per message: its entry id "<ms>-<offset>"; or "=<id> <partition> <entry id>" for a repeated
 --   idempotency token; or "!<REASON> <detail>" when it is not stored. {"!FLUSHED"} alone: this server lost its data.
 -- include: bucket
@@ -14,20 +15,27 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'!FLUSHED'} end
 local bell = ARGV[1]
 
+local function append_message(partition, at)
+  local id, key, envelope, payload, expires = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local size = #key + #envelope + #payload
+  if expires == '' then return append(partition, size, 'i', id, 'k', key, 'e', envelope, 'd', payload) end
+  if string.sub(expires, 1, 1) == '+' then expires = string.format('%.0f', now + tonumber(expires)) end
+  return append(partition, size, 'i', id, 'k', key, 'e', envelope, 'd', payload, 't', expires)
+end
+
 local function store(partition, at)
-  local topic, id, payload, token = partition.topic, ARGV[at], ARGV[at + 3], ARGV[at + 4]
+  local topic, token = partition.topic, ARGV[at + 5]
   if token ~= '' then
-    local earlier = repeated(topic.base, token, ARGV[at + 5])
+    local earlier = repeated(topic.base, token, ARGV[at + 6])
     if earlier then return earlier end
   end
   local holder = topic.max_backlog and held_up_by(topic)
   if holder then return '!BACKLOG ' .. holder end
-  local key, envelope = ARGV[at + 1], ARGV[at + 2]
-  local entry, problem = append(partition, #key + #envelope + #payload, 'i', id, 'k', key, 'e', envelope, 'd', payload)
+  local entry, problem = append_message(partition, at)
   if not entry then return '!DAMAGED ' .. problem end
   if token ~= '' then
-    redis.call('SET', topic.base .. ':dedup:' .. token, ARGV[at + 5] .. id .. partition.number .. ' ' .. entry,
-      'PX', ARGV[at + 6])
+    redis.call('SET', topic.base .. ':dedup:' .. token, ARGV[at + 6] .. ARGV[at] .. partition.number .. ' ' .. entry,
+      'PX', ARGV[at + 7])
   end
   return entry
 end
@@ -42,7 +50,7 @@ while at < past do
   while count < last do
     count = count + 1
     outcomes[count] = refused or store(partition, at)
-    at = at + (ARGV[at + 4] == '' and 5 or 7)
+    at = at + (ARGV[at + 5] == '' and 6 or 8)
   end
 end
 write_back(bell)
