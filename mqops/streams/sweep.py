@@ -52,6 +52,7 @@ class Sweeper:
         self._trimmed_at = float("-inf")
         self._trimming: asyncio.Task[None] | None = None
         self._due_at = [_NEVER] * BUCKETS
+        self._is_in_office = False
         self._is_told = asyncio.Event()
         streams.on_timer(self._told)
 
@@ -72,29 +73,41 @@ class Sweeper:
                 await self._streams.ask("DEL", self._streams.keys.sweeper)
 
     async def _run(self) -> None:
-        while True:
-            try:
-                if await self._is_elected():
-                    await self.sweep()
-                    await self._look_after_timers(time.monotonic() + ROUND_SECONDS)
-                    continue
-            except BrokerNotAvailable as error:
-                log.debug("sweeping waits: %s", error)
-            except Exception:
-                log.exception("sweeping failed; trying again")
-            await asyncio.sleep(ROUND_SECONDS)
+        timers = asyncio.create_task(self._look_after_timers(), name="timers")
+        try:
+            while True:
+                try:
+                    self._is_in_office = await self._is_elected()
+                    if self._is_in_office:
+                        await self.sweep()
+                except BrokerNotAvailable as error:
+                    log.debug("sweeping waits: %s", error)
+                except Exception:
+                    log.exception("sweeping failed; trying again")
+                await asyncio.sleep(ROUND_SECONDS)
+        finally:
+            timers.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await timers
 
-    async def _look_after_timers(self, until: float) -> None:
-        """Sweeps buckets as their timers come, until then by the monotonic clock (s)."""
-        while (now := time.monotonic()) < until:
-            due = [bucket for bucket, due_at in enumerate(self._due_at) if due_at <= now]
+    async def _look_after_timers(self) -> None:
+        """Sweeps buckets as their timers come, beside the rounds: what else is done there would keep them waiting."""
+        while True:
+            now = time.monotonic()
+            due = [bucket for bucket, due_at in enumerate(self._due_at) if due_at <= now] if self._is_in_office else []
             if due:
-                await self._sweep(due)
+                try:
+                    await self._sweep(due)
+                except BrokerNotAvailable as error:
+                    log.debug("timers wait: %s", error)
+                except Exception:
+                    log.exception("looking after timers failed; trying again")
                 await asyncio.sleep(AT_LEAST_SECONDS)
                 continue
             self._is_told.clear()
+            following = min(self._due_at) - now if self._is_in_office else ROUND_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(until, *self._due_at) - now):
+                async with asyncio.timeout(min(following, ROUND_SECONDS)):
                     await self._is_told.wait()
 
     def _told(self, bucket: int) -> None:
@@ -134,6 +147,7 @@ class Sweeper:
         for bucket, (due_ms, now_ms, _moved) in zip(asked, replies, strict=True):
             if due_ms >= 0:  # or what was told meanwhile, if that is earlier
                 self._due_at[bucket] = min(self._due_at[bucket], now + (due_ms - now_ms) / 1000)
+        self._is_told.set()
 
     async def trim(self) -> None:
         """End what outlived its retention, everywhere. Raises ``BrokerNotAvailable``."""
