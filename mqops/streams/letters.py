@@ -21,8 +21,8 @@ from mqops.streams.outcome import Outcome
 from mqops.streams.publish import Publisher
 from mqops.streams.scripts import LETTERS, REDRIVE, REMOVE_LETTERS
 
-REMEMBERED_MS = 400 * 86_400_000
-"""How long a token is remembered when its letter stays; no letter is kept for longer."""
+REMEMBERED_MS = 4_000 * 86_400_000
+"""How long a token is remembered when its letter stays: longer than any topic's retention can be."""
 REMOVED_MS = 600_000
 """And when its letter is gone: whoever has read it redrives it sooner than that, or not at all."""
 
