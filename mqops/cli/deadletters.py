@@ -16,7 +16,7 @@ _AT_ONCE = 1_000
 """How many one request takes."""
 
 Name = Annotated[str, typer.Argument(metavar="[TENANT/]NAME", help="The subscription or queue that failed.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]", help="These.")]
 IsTopic = Annotated[bool, typer.Option("--topic", help="NAME is a dead-letter topic: of every subscription.")]
 Tenant = Annotated[str | None, typer.Option(help="Act in this tenant; for principals of the tenant system.")]
 Server = Annotated[str | None, typer.Option(help="Without it, MQOPS_URL or the `mqops up` of this directory.")]
@@ -134,8 +134,7 @@ def redrive(
 ) -> None:
     """Have dead letters handed out again to the subscription that failed, and to no other.
 
-    Named by ID, by what they have in common, or --all. Whatever breaks off, the same command does the rest, and nothing
-    twice.
+    Named by ID, by what they have in common, or --all. The same command finishes what broke off.
     """
     body: dict[str, Any] = {"toTopic": to_topic, "republish": republish, "ratePerSecond": rate}
     body |= _edited(data, header)

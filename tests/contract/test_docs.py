@@ -312,6 +312,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"| `leaseMs` of an extend | {settle.MIN_LEASE_MS} to {settle.MAX_LEASE_MS}, a day |",
         f"| `waitMs` of a pull | 0 to {pull.MAX_WAIT_MS} |",
         f"| entries of a list | 1 to {page.MAX_LIMIT} |",
+        f"| dead letters of a redrive or discard | 1 to {act.MAX_AT_ONCE}, ",
         f"| files of a plan | {plans.MAX_FILES:,}, each {load.MAX_FILE_BYTES // 2**20} MiB at most |",
         f"| messages of a look | 1 to {peek.MAX_MESSAGES}, about",
     ):

@@ -82,6 +82,17 @@ def test_what_fails_meanwhile_is_not_redriven_by_the_same_look(platform: Platfor
     assert len(letters(platform.acme, reader)) == 1
 
 
+@pytest.mark.parametrize("wish", [{}, {"republish": True}], ids=["to the subscription", "republished"])
+def test_several_who_redrive_the_same_redrive_each_once(platform: Platform, wish: dict[str, bool]) -> None:
+    _, reader = failed(platform, *range(300))
+    with ThreadPoolExecutor(3) as together:
+        answers = together.map(lambda _: act(platform.acme, reader, "redrive", all=True, **wish), range(3))
+        assert sum(counts(answer)[0] for answer in answers) == 300
+    assert letters(platform.acme, reader) == []
+    pulled = [platform.acme.pull(reader, 100) for _ in range(4)]
+    assert sorted(payloads([message for messages in pulled for message in messages])) == list(range(300))
+
+
 def test_a_rate_is_kept(platform: Platform) -> None:
     _, reader = failed(platform, *range(6))
     started = time.monotonic()
