@@ -2,7 +2,7 @@
 and given another time under ``…/topics/{name}/scheduled`` and ``…/queues/{name}/scheduled``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,6 @@ from mqops.access import Access
 from mqops.api.directory import Directory
 from mqops.api.edge import Request, Response, caller_of, read_body, write_json
 from mqops.api.management.page import DEFAULT_LIMIT, MAX_LIMIT, refuse_unknown
-from mqops.api.message_body import MessageBody
 from mqops.api.publication import Publication
 from mqops.api.publish import context_of, idempotency_key_of
 from mqops.api.publish_body import messages_of, options_of
@@ -49,7 +48,7 @@ class PublishLater:
         body = self._read(await read_body(req))
         publication = Publication(
             *body.target,
-            _without_expiry(messages_of(body)),
+            messages_of(body),
             idempotency_key_of(req.raw_headers),
             context_of(req.raw_headers),
             options_of(body.options),
@@ -75,6 +74,9 @@ class ScheduledJson(Struct, rename="camel", kw_only=True):
     timestamp: str | UnsetType
     producer: str
     correlation_id: str | UnsetType
+    ttl_ms: int | UnsetType
+    """From when it goes where it belongs."""
+    expires_at: str | UnsetType
 
 
 class Scheduled:
@@ -156,13 +158,6 @@ def id_of(text: str) -> bytes:
     return message_id
 
 
-def _without_expiry(messages: Sequence[MessageBody]) -> Sequence[MessageBody]:
-    for index, message in enumerate(messages):
-        if message.expires:
-            raise InvalidRequest(f"messages[{index}] is for later: it takes neither ttlMs nor expiresAt")
-    return messages
-
-
 def absent(text: str) -> MessageNotFound:
     """The error for a message that does not wait."""
     return MessageNotFound(f"no message {text!r} waits there: it is stored already, was cancelled or never was")
@@ -187,7 +182,8 @@ def _parameters(req: Request) -> tuple[int, tuple[int, bytes] | None]:
 
 
 def _json(topic: TopicEntry, message: ScheduledMessage) -> ScheduledJson:
-    envelope = message.envelope
+    envelope, expires = message.envelope, message.expires
+    is_relative = expires.startswith("+")
     return ScheduledJson(
         id=format_id(message.id),
         topic=topic.name,
@@ -201,4 +197,6 @@ def _json(topic: TopicEntry, message: ScheduledMessage) -> ScheduledJson:
         timestamp=format_ms(envelope.timestamp) if envelope.timestamp is not None else UNSET,
         producer=envelope.producer,
         correlation_id=envelope.correlation_id or UNSET,
+        ttl_ms=int(expires) if is_relative else UNSET,
+        expires_at=format_ms(int(expires)) if expires and not is_relative else UNSET,
     )

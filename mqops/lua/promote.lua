@@ -1,17 +1,18 @@
--- Moving messages whose time has come from where they wait into their partitions. Needs bucket, append, backlog and
--- delay.
+-- Moving messages whose time has come from where they wait into their partitions. Needs bucket, append, message, backlog
+-- and delay.
 local WAIT_MS = 1000  -- before a topic that takes nothing is tried again
 local PROMOTED_BYTES = 1048576
-local HEAD_BYTES = 8
+local HEAD_BYTES = 9
 
--- What is to be stored: after partition (2 bytes) and the lengths of key (2) and envelope (4), all big-endian, these
--- two and the payload.
+-- What is to be stored: after partition (2 bytes) and the lengths of key (2), envelope (4) and when it expires (1), all
+-- big-endian, these three and the payload.
 local function read_body(body)
-  local number, key_bytes, envelope_bytes = struct.unpack('>I2I2I4', body)
+  local number, key_bytes, envelope_bytes, expires_bytes = struct.unpack('>I2I2I4I1', body)
   local envelope_at = HEAD_BYTES + key_bytes + 1
-  local payload_at = envelope_at + envelope_bytes
-  return number, string.sub(body, HEAD_BYTES + 1, envelope_at - 1), string.sub(body, envelope_at, payload_at - 1),
-    string.sub(body, payload_at)
+  local expires_at = envelope_at + envelope_bytes
+  local payload_at = expires_at + expires_bytes
+  return number, string.sub(body, HEAD_BYTES + 1, envelope_at - 1), string.sub(body, envelope_at, expires_at - 1),
+    string.sub(body, payload_at), string.sub(body, expires_at, payload_at - 1)
 end
 
 -- Whether the message was stored. One whose body is gone is not there any more, and not waited for.
@@ -22,10 +23,9 @@ local function promote_one(uid, topic, member, body)
     return true
   end
   if topic.max_backlog and held_up_by(topic) then return false end
-  local number, key, envelope, payload = read_body(body)
+  local number, key, envelope, payload, expires = read_body(body)
   local partition = open_partition(topic, string.format('%d', number % topic.partitions))
-  local id, size = id_of_member(member), #key + #envelope + #payload
-  if not append(partition, size, 'i', id, 'k', key, 'e', envelope, 'd', payload) then return false end
+  if not append_message(partition, id_of_member(member), key, envelope, payload, expires) then return false end
   drop_delayed(uid, member)
   return true
 end

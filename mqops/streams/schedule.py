@@ -25,9 +25,9 @@ LIST_BYTES = 1_048_576
 
 PLACE_BYTES = 22
 
-_HEAD = struct.Struct(">HHI")
-"""What a body begins with, as ``promote.lua`` reads it: the partition, and how many bytes of key and envelope follow.
-The rest is the payload."""
+_HEAD = struct.Struct(">HHIB")
+"""What a body begins with, as ``promote.lua`` reads it: the partition, and how many bytes of key, envelope and
+``NewMessage.expires`` follow. The rest is the payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class ScheduledMessage:
     key: str
     envelope: Envelope
     payload: bytes
+    expires: str
+    """As ``NewMessage.expires``."""
 
     @property
     def id(self) -> bytes:
@@ -197,19 +199,22 @@ def _outcome(message: NewMessage, line: bytes) -> Outcome:
 
 
 def _body(message: NewMessage) -> bytes:
-    key, envelope = message.key.encode(), message.envelope
-    return b"".join((_HEAD.pack(message.partition, len(key), len(envelope)), key, envelope, message.payload))
+    key, envelope, expires = message.key.encode(), message.envelope, message.expires.encode()
+    head = _HEAD.pack(message.partition, len(key), len(envelope), len(expires))
+    return b"".join((head, key, envelope, expires, message.payload))
 
 
 def _message(place: bytes, due_ms: bytes, body: bytes) -> ScheduledMessage:
-    partition, key_bytes, envelope_bytes = _HEAD.unpack_from(body)
+    partition, key_bytes, envelope_bytes, expires_bytes = _HEAD.unpack_from(body)
     envelope_at = _HEAD.size + key_bytes
-    payload_at = envelope_at + envelope_bytes
+    expires_at = envelope_at + envelope_bytes
+    payload_at = expires_at + expires_bytes
     return ScheduledMessage(
         place,
         int(float(due_ms)),
         partition,
         body[_HEAD.size : envelope_at].decode(),
-        decode_envelope(body[envelope_at:payload_at]),
+        decode_envelope(body[envelope_at:expires_at]),
         body[payload_at:],
+        body[expires_at:payload_at].decode(),
     )

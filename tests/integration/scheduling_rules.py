@@ -12,7 +12,7 @@ from mqops.keys import Keyspace
 from mqops.message import new_message_id
 
 DAY_MS = 86_400_000
-_BODY = b"\x00\x03\x00\x00\x00\x01key\x90"
+_BODY = b"\x00\x03\x00\x00\x00\x01\x00key\x90"
 """After the partition: how long key and envelope are, and these."""
 
 

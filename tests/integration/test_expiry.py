@@ -2,10 +2,12 @@
 
 import base64
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from api_platform import Platform
+from served import API
 from waiting import eventually
 
 WAYS = pytest.mark.parametrize("way", ["", "?"])
@@ -123,8 +125,26 @@ def test_a_time_to_live_that_is_none_is_refused(platform: Platform, message: dic
     platform.assert_untouched()
 
 
-def test_messages_for_later_have_none(platform: Platform) -> None:
-    body = {"topic": platform.untouched, "payload": 1, "ttlMs": 5, "delayMs": 10}
+def test_a_message_for_later_lives_from_when_it_is_stored(platform: Platform) -> None:
+    topic, reader = platform.topic_with_reader()
+    messages = [{"payload": 1, "ttlMs": 3_600_000}, {"payload": 2, "expiresAt": PAST}, {"payload": 3}]
+    body = {"topic": topic, "messages": messages, "delayMs": 3_600_000}
     answer = platform.acme.post("/publish/delayed", body)
-    assert answer.status == 400
-    assert "ttlMs" in answer.body["message"]
+    assert answer.status == 200
+    path = f"{API}/topics/{topic}/scheduled"
+    shown = platform.acme.get(path).body["messages"]
+    assert [(each.get("ttlMs"), each.get("expiresAt")) for each in shown] == [
+        (3_600_000, None),
+        (None, "2020-01-01T00:00:00.000Z"),
+        (None, None),
+    ]
+    for message in answer.body["messageIds"]:
+        assert platform.acme.send("PATCH", f"{path}/{message}", {"delayMs": 0}).status == 200
+    found: list[dict[str, Any]] = []
+    eventually(lambda: found.extend(platform.acme.pull(reader)) or len(found) == 2, "the messages", 5)
+    assert [each["payload"] for each in found] == [1, 3]
+    stored = datetime.fromisoformat(found[0]["publishedAt"])
+    expires = datetime.fromisoformat(found[0]["expiresAt"])
+    assert timedelta(0) <= expires - stored - timedelta(hours=1) < timedelta(seconds=1)
+    [letter] = letters(platform, topic)
+    assert (letter["payload"], letter["deadLetter"]["reason"]) == (2, "expired")

@@ -9,19 +9,12 @@
 --   idempotency token; or "!<REASON> <detail>" when it is not stored. {"!FLUSHED"} alone: this server lost its data.
 -- include: bucket
 -- include: append
+-- include: message
 -- include: backlog
 -- include: admission
 
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'!FLUSHED'} end
 local bell = ARGV[1]
-
-local function append_message(partition, at)
-  local id, key, envelope, payload, expires = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local size = #key + #envelope + #payload
-  if expires == '' then return append(partition, size, 'i', id, 'k', key, 'e', envelope, 'd', payload) end
-  if string.sub(expires, 1, 1) == '+' then expires = string.format('%.0f', now + tonumber(expires)) end
-  return append(partition, size, 'i', id, 'k', key, 'e', envelope, 'd', payload, 't', expires)
-end
 
 local function store(partition, at)
   local topic, token = partition.topic, ARGV[at + 5]
@@ -31,7 +24,7 @@ local function store(partition, at)
   end
   local holder = topic.max_backlog and held_up_by(topic)
   if holder then return '!BACKLOG ' .. holder end
-  local entry, problem = append_message(partition, at)
+  local entry, problem = append_message(partition, unpack(ARGV, at, at + 4))
   if not entry then return '!DAMAGED ' .. problem end
   if token ~= '' then
     redis.call('SET', topic.base .. ':dedup:' .. token, ARGV[at + 6] .. ARGV[at] .. partition.number .. ' ' .. entry,

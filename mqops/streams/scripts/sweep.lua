@@ -6,6 +6,7 @@
 -- Returns {next timer (ms of the server's clock; -1 for none), now, entries moved}.
 -- include: bucket
 -- include: append
+-- include: message
 -- include: backlog
 -- include: lane
 -- include: dead
