@@ -10,6 +10,7 @@ import gc
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 import sys
@@ -60,6 +61,7 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 _KEEP_ALIVE_SECONDS = 75
 _PARENT_SECONDS = 0.5
+_OPEN_FILES = 65_536
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _BALANCES = sys.platform == "linux"
 """Whether each worker listens for itself, the kernel spreading connections over them. From a listener that they share,
@@ -76,6 +78,7 @@ def run_server(settings: Settings) -> None:
         check_port_is_free(settings.host, settings.port)
     instance = find_instance(settings)
     refuse_unsafe_stores(settings)
+    _allow_connections()
     expressions.engine()  # before the fork: no worker waits for it when the first filter comes
     try:
         _Service(settings, instance).run()
@@ -83,6 +86,17 @@ def run_server(settings: Settings) -> None:
         if stopped.code == Arbiter.WORKER_BOOT_ERROR:
             raise ConfigurationError("the web workers cannot start: the lines above say why") from stopped
         raise
+
+
+def _allow_connections() -> None:
+    """Each consumer that waits is a connection: as many as the system lets us have, not the 1,024 of most shells."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except (ValueError, OSError) as error:
+            log.warning("there can be no more than %d connections a process: %s", soft, error)
 
 
 class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -104,6 +105,17 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     yield start
     for served in running:
         served.end()
+
+
+def test_there_can_be_more_connections_than_a_shell_allows(
+    installation: Installation, database_url: str, redis_url: str, serve: Callable[..., Served]
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *MQOPS, "serve"]
+    served = serve(database_url, redis_url, command)
+    served.wait_until_ready()
+    for worker in served.wait_for_workers():
+        assert worker.rlimit(psutil.RLIMIT_NOFILE)[0] >= min(hard, 4_096)
 
 
 def test_whoever_waits_for_messages_is_answered_when_it_drains(
