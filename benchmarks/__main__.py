@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from benchmarks import longpoll, plan, publish, schedule
+from benchmarks import batch, longpoll, plan, publish, schedule
 from benchmarks.report import print_report
 
-BENCHMARKS = {"longpoll": longpoll, "plan": plan, "publish": publish, "schedule": schedule}
+BENCHMARKS = {"batch": batch, "longpoll": longpoll, "plan": plan, "publish": publish, "schedule": schedule}
 
 
 def main() -> int:

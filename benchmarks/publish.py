@@ -23,8 +23,9 @@ from mqops import __version__
 
 BAR = 0.4
 PEER_STREAM = "benchmark:webdis"
+_API = "/api/v1/mq"
 
-_MANIFESTS = """
+MANIFESTS = """
 apiVersion: mqops/v1
 kind: Tenant
 metadata: {{name: bench}}
@@ -46,7 +47,7 @@ def run(*, rounds: int, seconds: int) -> tuple[list[Row], list[str]]:
     """Rows for bodies of 120 bytes and 1 KB, with the latencies beside the rates."""
     key = "mqk_" + secrets.token_urlsafe(32)
     notes = [f"load: {generator()}; mqops {__version__}, 2 gunicorn workers; appendfsync everysec"]
-    with running(_MANIFESTS.format(digest=hashlib.sha256(key.encode()).hexdigest())) as stack, _webdis(stack) as peer:
+    with running(MANIFESTS.format(digest=hashlib.sha256(key.encode()).hexdigest())) as stack, _webdis(stack) as peer:
         # The append-only file is written all the time, but rewritten only afterwards: a rewrite would fall to whoever
         # is measured just then.
         stack.redis.config_set("auto-aof-rewrite-percentage", 0)
@@ -54,13 +55,13 @@ def run(*, rounds: int, seconds: int) -> tuple[list[Row], list[str]]:
             notes.append("peer missing: apt-get install webdis")
         notes.append(f"server: Valkey {stack.redis.info('server').get('valkey_version', '?')}")
         rows = []
-        for name, body in (("120 B", _body(120)), ("1 KB", _body(1024))):
+        for name, body in (("120 B", body_of(120)), ("1 KB", body_of(1024))):
             pairs = []
             for _ in range(rounds):
-                ours = _ours(stack, key, body, seconds)
-                _clear(stack)
+                ours = load_counted(stack, f"{_API}/topics/events/publish", key, body, seconds)
+                clear(stack)
                 pairs.append((ours, peer and _theirs_as_counted(stack, peer, body, seconds, notes)))
-                _clear(stack)
+                clear(stack)
             rates = [(ours.per_second, theirs.per_second if theirs else None) for ours, theirs in pairs]
             rows.append(compare(f"publish {name}", rates, "messages/s", BAR))
             p99 = [(ours.p99_ms, theirs.p99_ms if theirs else None) for ours, theirs in pairs]
@@ -68,35 +69,37 @@ def run(*, rounds: int, seconds: int) -> tuple[list[Row], list[str]]:
     return rows, notes
 
 
-def _clear(stack: Stack) -> None:
+def clear(stack: Stack) -> None:
     """Both start from streams that are empty: neither pays for what the other left in memory."""
     for stream in (*stack.redis.keys("mq:{b*}:*:s"), PEER_STREAM):
         stack.redis.xtrim(stream, maxlen=0)
 
 
-def _body(size_bytes: int) -> str:
+def body_of(size_bytes: int) -> str:
     """A request of about ``size_bytes``, as an application would send it."""
     frame = {"payload": {"type": "user_notification", "data": {"user": "u-12345", "text": ""}}, "headers": {"k": "v"}}
     frame["payload"]["data"]["text"] = "x" * (size_bytes - len(json.dumps(frame)))  # type: ignore[index]
     return json.dumps(frame)
 
 
-def _ours(stack: Stack, key: str, body: str, seconds: int) -> Load:
-    before = _stored(stack)
+def load_counted(stack: Stack, path: str, key: str, body: str, seconds: int, *, messages: int = 1) -> Load:
+    """A load of requests with so many ``messages`` each; ``RuntimeError`` when not all that was answered 2xx is
+    stored."""
+    before = stored_by(stack)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    load = post(f"{stack.url}/api/v1/mq/topics/events/publish", body, headers, seconds)
+    load = post(stack.url + path, body, headers, seconds)
     time.sleep(0.2)
-    stored = _stored(stack) - before
-    answered = load.requests - load.refused
+    stored = stored_by(stack) - before
+    answered = (load.requests - load.refused) * messages
     # The load stops with a request on its way on each connection: those may be stored without having been counted.
-    if load.refused or load.broken or not answered <= stored <= answered + CONNECTIONS:
+    if load.refused or load.broken or not answered <= stored <= answered + CONNECTIONS * messages:
         raise RuntimeError(
             f"{answered} were answered 2xx, {stored} are stored, {load.refused} refused, {load.broken} broken"
         )
     return load
 
 
-def _stored(stack: Stack) -> int:
+def stored_by(stack: Stack) -> int:
     keys = stack.redis.keys("mq:{b*}:*:meta")
     return sum(int(total) for key in keys if (total := stack.redis.hget(key, "total")))
 
@@ -112,7 +115,7 @@ def _theirs_as_counted(stack: Stack, url: str, body: str, seconds: int, notes: l
             return _theirs(stack, url, body, seconds)
         except _Miscounted as error:
             notes.append(f"a measurement was thrown away: {error}")
-            _clear(stack)
+            clear(stack)
     return _theirs(stack, url, body, seconds)
 
 
