@@ -52,9 +52,9 @@ class MessageBody(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     @property
     def expires(self) -> str:
         """When it expires, as ``NewMessage.expires`` has it."""
-        if self.ttl_ms is not None:
-            return f"+{self.ttl_ms}"
-        return "" if self.expires_at is None else str(_in_ms(self.expires_at))
+        if self.ttl_ms is None:
+            return "" if self.expires_at is None else str(_in_ms(self.expires_at))
+        return f"+{self.ttl_ms}"
 
     @property
     def data(self) -> bytes:
@@ -92,9 +92,10 @@ def check(message: MessageBody, where: str) -> None:
     its type says."""
     if message.key is not None and not 1 <= len(message.key.encode()) <= MAX_KEY_BYTES:
         raise InvalidRequest(f"{where}.key has 1 to {MAX_KEY_BYTES} bytes")
-    for name, text in (("idempotencyKey", message.idempotency_key), ("correlationId", message.correlation_id)):
-        if text is not None:
-            check_token(text, f"{where}.{name}")
+    if message.idempotency_key is not None:
+        check_token(message.idempotency_key, f"{where}.idempotencyKey")
+    if message.correlation_id is not None:
+        check_token(message.correlation_id, f"{where}.correlationId")
     if message.headers:
         check_headers(message.headers, f"{where}.headers")
     if message.content_type is not None:
@@ -102,13 +103,19 @@ def check(message: MessageBody, where: str) -> None:
             raise InvalidRequest(f"{where}.contentType is no content type, such as text/plain")
         if is_json(message.content_type) and not is_json_text(message.data):
             raise SerializationFailed(f"{where}.payload is not JSON, as its content type says")
-    for name, time in (("timestamp", message.timestamp), ("expiresAt", message.expires_at)):
-        if time is not None and not 0 <= (_in_ms(time) or 0) <= _LAST_TIMESTAMP_MS:
-            raise InvalidRequest(f"{where}.{name} is in milliseconds since 1970, or RFC 3339 text")
+    if message.timestamp is not None:
+        _check_time(message.timestamp, f"{where}.timestamp")
+    if message.expires_at is not None:
+        _check_time(message.expires_at, f"{where}.expiresAt")
     if message.ttl_ms is not None and not 1 <= message.ttl_ms <= LONGEST_TTL_MS:
         raise InvalidRequest(f"{where}.ttlMs is in milliseconds, from 1 to {LONGEST_TTL_MS}")
     if message.ttl_ms is not None and message.expires_at is not None:
         raise InvalidRequest(f"{where} has either ttlMs or expiresAt, not both")
+
+
+def _check_time(time: Timestamp, field: str) -> None:
+    if not 0 <= (_in_ms(time) or 0) <= _LAST_TIMESTAMP_MS:
+        raise InvalidRequest(f"{field} is in milliseconds since 1970, or RFC 3339 text")
 
 
 def _in_ms(time: Timestamp | None) -> int | None:

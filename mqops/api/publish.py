@@ -104,9 +104,9 @@ def _read(headers: Headers, target: Target, data: bytes) -> tuple[Target, Sequen
     if target is BODY_NAMES_IT:
         naming = read_naming_body(data)
         return Target(*naming.target), messages_of(naming), naming.options
-    content_type = _bare(headers.get(CONTENT_TYPE))
-    is_plain = content_type in _DESCRIBES and BINARY.isdisjoint(headers)
-    if is_plain:
+    said = headers.get(CONTENT_TYPE)
+    content_type = said if said in _DESCRIBES else _bare(said)
+    if content_type in _DESCRIBES and headers.keys().isdisjoint(BINARY):
         body = read_topic_body(data)
         return target, messages_of(body), body.options
     messages = events_of(headers, content_type, data) or [raw_message(headers, data)]

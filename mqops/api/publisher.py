@@ -96,7 +96,7 @@ class Publisher:
         self, caller: Caller, topic: TopicEntry, publication: Publication, indexes: Sequence[int]
     ) -> list[NewMessage]:
         limit = topic.spec.max_message_size
-        window_ms = topic.spec.idempotency_window
+        partitions, window_ms = topic.spec.partitions, topic.spec.idempotency_window
         prepared = []
         for index in indexes:
             message = publication.messages[index]
@@ -105,8 +105,10 @@ class Publisher:
                 raise PayloadTooLarge(
                     f"messages[{index}].payload has {len(payload)} bytes, the topic takes {limit}", limitBytes=limit
                 )
-            token = _token(caller.producer, message, publication, index)
-            partition = self._partition(topic.spec.partitions, message, token, index)
+            is_keyed = publication.idempotency_key or message.idempotency_key is not None
+            token = _token(caller.producer, message, publication, index) if is_keyed else ""
+            is_only_one = partitions == 1 and message.partition is None
+            partition = 0 if is_only_one else self._partition(partitions, message, token, index)
             envelope = self._envelope(caller.producer, message, publication.context)
             if len(envelope) > MAX_ENVELOPE_BYTES:
                 raise InvalidRequest(f"messages[{index}].headers have more than {MAX_ENVELOPE_BYTES} bytes together")
@@ -172,12 +174,11 @@ async def _within(timeout_ms: int, sent: "asyncio.Future[list[Outcome]]", messag
 
 
 def _token(producer: str, message: MessageBody, publication: Publication, index: int) -> str:
-    """A message's own idempotency key, or its place under that of the request; empty for none. A line's end is in no
-    key, so the two cannot be taken for each other."""
+    """A message's own idempotency key, or its place under that of the request. A line's end is in no key, so the two
+    cannot be taken for each other."""
     if message.idempotency_key is not None:
         return f"{producer}\n{message.idempotency_key}"
-    key = publication.idempotency_key
-    return f"{producer}:{key}:{publication.first + index}" if key else ""
+    return f"{producer}:{publication.idempotency_key}:{publication.first + index}"
 
 
 def _digest(producer: str, message: MessageBody, when: When | None) -> bytes:
