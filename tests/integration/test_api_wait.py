@@ -1,6 +1,7 @@
 """Long polls over real stores: who waits, what wakes them, and what ends it."""
 
 import contextlib
+import gc
 import json
 import socket
 import threading
@@ -14,8 +15,12 @@ import pytest
 from api_platform import ACME, Platform
 from redis import Redis
 from served import API, Client, served
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from waiting import eventually
 
+from mqops.api.consume import Consumer
+from mqops.api.edge import Request
+from mqops.api.waiting import Place
 from mqops.streams.scripts import FETCH
 
 LONG_MS = 20_000
@@ -246,3 +251,28 @@ def test_waiting_asks_the_server_for_nothing(platform: Platform, waiters: Waiter
     counting.join()
     assert fetches == [0]
     assert [payloads(each) for each in waiting] == [[]] * 5
+
+
+def test_a_wait_leaves_nothing_to_the_collector(platform: Platform, waiters: Waiters) -> None:
+    """It seldom runs: what only it could free would pile up."""
+    topic, subscription = platform.topic_with_reader()
+
+    def wait_and_settle() -> None:
+        waiting = waiters.start(platform.acme, subscription)
+        wait_until_armed(platform, subscription)
+        publish(platform, topic, 1)
+        [message] = waiting.result(SOON_SECONDS).body["messages"]
+        assert platform.acme.settle("ack", subscription, message["ackId"]) == ["acked"]
+
+    wait_and_settle()
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(5):
+            wait_and_settle()
+        gc.collect()
+        left = {type(each) for each in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left.isdisjoint({Consumer, Place, RequestResponseCycle, Request})
