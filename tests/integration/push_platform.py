@@ -47,7 +47,7 @@ class PushPlatform(Installation):
             return await self.publish_by(streams, tenant, topic, *payloads, **envelope)
 
     async def publish_by(
-        self, streams: Streams, tenant: str, topic: str, *payloads: bytes, **envelope: Any
+        self, streams: Streams, tenant: str, topic: str, *payloads: bytes, expires: str = "", **envelope: Any
     ) -> list[str]:
         """The same over connections that are there already."""
         messages = [
@@ -60,6 +60,7 @@ class PushPlatform(Installation):
                 key="",
                 envelope=encode_envelope(Envelope(**envelope)),
                 payload=payload,
+                expires=expires,
             )
             for payload in payloads
         ]

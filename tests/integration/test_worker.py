@@ -72,6 +72,24 @@ def test_without_the_bell_a_sweep_finds_the_work(platform: PushPlatform, tmp_pat
     asyncio.run(main())
 
 
+def test_what_has_expired_is_dead_lettered_and_never_delivered(platform: PushPlatform, tmp_path: Path) -> None:
+    """More of them than are looked at in one go; what comes after them does not wait for another ring."""
+
+    async def main() -> None:
+        async with sink() as receiver:
+            platform.webhook("acme", receiver.url())
+            await platform.publish("acme", "orders", *[b"0"] * 450, expires="1")
+            await platform.publish("acme", "orders", b"1", expires="+3600000")
+            async with working(platform, tmp_path):
+                await receiver.received(1, seconds=5)
+                await eventually_async(lambda: platform.counters()["done"] == 451)
+            assert receiver.bodies == [b"1"]
+            assert platform.counters() == {"done": 451, "dead_lettered": 450, "lost": 0, "in_flight": 0}
+            assert {letter["reason"] for letter in platform.dead_letters()} == {"expired"}
+
+    asyncio.run(main())
+
+
 def test_the_filter_decides_what_is_delivered(platform: PushPlatform, tmp_path: Path) -> None:
     async def main() -> None:
         async with sink() as receiver:
