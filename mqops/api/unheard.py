@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 LOG_SECONDS = 10.0
 """Between two lines of the log at least."""
 
+SETTLE_SECONDS = 5.0
+
 CatchUp = Callable[[Publishing, list[Outcome]], Awaitable[list[Outcome]]]
 
 
@@ -41,6 +43,11 @@ class Unheard:
         sent = asyncio.get_running_loop().create_future()
         sent.set_result([Sent(message.id, message.partition) for message in messages])
         return msgspec.structs.replace(publishing, sent=sent)
+
+    async def settle(self) -> None:
+        """Waits for what is on its way, for as long as a server takes at most to be heard of again."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SETTLE_SECONDS)
 
     async def _see_to_it(self, publishing: Publishing, catch_up: CatchUp) -> None:
         outcomes: list[Outcome] = await publishing.sent

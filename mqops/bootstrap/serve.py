@@ -212,6 +212,7 @@ class _Life:
         await self._parts.monitor.stop()
         await self._consumed.stop()
         await self._sweeper.stop()
+        await self._parts.monitor.unheard.settle()
         await self._parts.streams.stop()
         await self._parts.runtime.close()
         await self._parts.statuses.close()

@@ -1,11 +1,13 @@
 """When a publish is answered: at once, when Redis has it, when it is on disk."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from api_platform import SYSTEM, Platform
+from api_platform import ACME, SYSTEM, Platform
 from redis import Redis
 from redis.exceptions import ResponseError
+from served import served
 from waiting import eventually
 
 
@@ -125,3 +127,19 @@ def test_messages_for_later_are_answered_like_others(platform: Platform) -> None
         [message] = eventually(lambda: platform.acme.pull(subscription), "the message", 5)
         assert (message["id"], message["payload"]) == (answer.body["messageIds"][0], acks)
         platform.acme.settle("ack", subscription, message["ackId"])
+
+
+def test_a_server_that_stops_lets_what_was_sent_arrive(
+    platform: Platform, redis_server_url: str, tmp_path: Path
+) -> None:
+    topic, reader = platform.topic_with_reader()
+    installation = platform.installation
+    with Redis.from_url(redis_server_url) as client:
+        with served(installation.database_url, redis_server_url, tmp_path, installation.id) as stopping:
+            acme = stopping.with_key(ACME)
+            body = {"payload": 1, "options": {"acks": 0}}
+            eventually(lambda: acme.publish(topic, body).status == 202, "the topic", 5)
+            platform.acme.pull(reader, 100)
+            client.execute_command("CLIENT", "PAUSE", 700, "WRITE")
+            assert acme.publish(topic, {"payload": 2, "options": {"acks": 0}}).status == 202
+        eventually(lambda: 2 in [message["payload"] for message in platform.acme.pull(reader)], "the message", 3)
