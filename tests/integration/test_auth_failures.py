@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from databases import created
 from installation import Installation
+from redis import Redis
 from served import API, Client, served
 from waiting import eventually
 
@@ -22,6 +23,8 @@ def client(
     database_server_url: str, template_database: str, redis_server_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
     name = f"mqops_failures_{uuid4().hex[:12]}"
+    with Redis.from_url(redis_server_url) as redis:
+        redis.flushdb()
     with created(database_server_url, name, template_database) as database_url:
         installation = Installation(database_url, redis_server_url)
         installation.tenant("acme")
