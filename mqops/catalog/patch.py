@@ -7,7 +7,6 @@ ten thousand rows are taken in. A row that cannot be used is set aside with its 
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -22,15 +21,14 @@ from mqops.catalog.entries import (
     TopicEntry,
     Unusable,
 )
-from mqops.catalog.index import Catalog, Named, Reference
+from mqops.catalog.index import Catalog, Reference
+from mqops.catalog.specs import read_spec, references, topic_named
 from mqops.expressions import compile_filter
 from mqops.keys import bucket_of
 from mqops.model import (
-    KINDS,
     CredentialSpec,
     HandlerSpec,
     QueueSpec,
-    RetrySpec,
     Strict,
     SubscriptionSpec,
     TopicScope,
@@ -41,7 +39,6 @@ from mqops.override import Override
 log = logging.getLogger(__name__)
 
 _PAUSE_EVERY = 50
-_NO_FIELDS: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +135,7 @@ class _Draft:
             self._set_aside(row, f"this version knows no kind {row.kind!r}")
             return
         try:
-            spec = _read_spec(row)
+            spec = read_spec(row)
         except (ValidationError, ValueError) as error:
             self._set_aside(row, f"its spec cannot be used: {error}")
             return
@@ -201,7 +198,7 @@ class _Draft:
         self._unlink_naming(("handler", *named))
 
     def _put_subscription(self, row: Row, spec: SubscriptionSpec) -> None:
-        for reference in _references(row, spec):
+        for reference in references(row, spec):
             self._naming[reference] = self._naming.get(reference, frozenset()) | {row.uid}
             self._unlink_dead_letter_topic(reference)
         self._unlinked_subscriptions.add(row.uid)
@@ -240,7 +237,7 @@ class _Draft:
             self._readers.pop(entry.topic.uid, None)
 
     def _stop_naming(self, row: Row, spec: SubscriptionSpec) -> None:
-        for reference in _references(row, spec):
+        for reference in references(row, spec):
             rest = self._naming.get(reference, frozenset()) - {row.uid}
             if rest:
                 self._naming[reference] = rest
@@ -306,7 +303,7 @@ class _Draft:
         if row is None or spec is None:
             return
         tenant = self._tenants.get(row.tenant)
-        topic = self._topic_names.get(_topic_named(row.tenant, spec.topic))
+        topic = self._topic_names.get(topic_named(row.tenant, spec.topic))
         handler = self._handlers.get((row.tenant, spec.handler)) if spec.handler is not None else None
         if tenant is None:
             self._set_aside(row, f"its tenant {row.tenant!r} is not in the catalog")
@@ -341,31 +338,3 @@ class _Draft:
         if self._base.unusable.get(row.uid) != (entry := Unusable(row.kind, row.tenant, row.name, reason)):
             log.error("%s %s/%s cannot be used: %s", row.kind, row.tenant, row.name, reason)
         self._unusable[row.uid] = entry
-
-
-def _read_spec(row: Row) -> Strict:
-    spec = KINDS[row.kind].spec.model_validate_json(row.spec)
-    # Which fields were set is of no use here, and the set that says it is larger than the spec; and most
-    # subscriptions retry alike.
-    fields = {name: _shared(value) if isinstance(value, RetrySpec) else value for name, value in spec}
-    return type(spec).model_construct(_NO_FIELDS, **fields)
-
-
-@lru_cache(maxsize=1024)
-def _shared(retry: RetrySpec) -> RetrySpec:
-    """One instance for all that are equal."""
-    return retry
-
-
-def _topic_named(tenant: str, reference: str) -> Named:
-    owner, separator, name = reference.partition("/")
-    return (owner, name) if separator else (tenant, reference)
-
-
-def _references(row: Row, spec: SubscriptionSpec) -> list[Reference]:
-    references: list[Reference] = [("topic", *_topic_named(row.tenant, spec.topic))]
-    if spec.handler is not None:
-        references.append(("handler", row.tenant, spec.handler))
-    if spec.dead_letter is not None:
-        references.append(("deadLetter", row.tenant, spec.dead_letter))
-    return references

@@ -76,7 +76,14 @@ def schemas() -> dict[str, Schema]:
     _require_only_what_is_always_there(bodies["ScheduledJson"], ScheduledJson)
     wanted: Any = [(kind.spec, "validation") for kind in KINDS.values()]
     _, specs = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
-    found: dict[str, Schema] = {**bodies, **specs["$defs"], **_of_messages(), **_of_scheduled(), **_of_management()}
+    found: dict[str, Schema] = {
+        **bodies,
+        **specs["$defs"],
+        **_of_messages(),
+        **_of_scheduled(),
+        **_of_management(),
+        **_of_operators(),
+    }
     found["ShownCredentialSpec"] = _shown_credential(found)
     for kind in KINDS.values():
         found |= _of_kind(kind)
@@ -178,8 +185,6 @@ def _of_management() -> dict[str, Schema]:
         {"lastTransitionTime": _TIME},
     )
     held = _object({"source": TEXT, "message": TEXT})
-    verdict = _object({"status": {"enum": ["up", "degraded", "down"]}})
-    checks = _object(dict.fromkeys(("redis", "database", "queues"), verdict))
     return {
         "Error": _object({"code": TEXT, "message": TEXT}, {"details": {"type": "object"}, "retryAfter": _SECONDS}),
         "Plan": _object(
@@ -213,6 +218,13 @@ def _of_management() -> dict[str, Schema]:
             },
             description="What an operator wants of a subscription, whatever its spec says.",
         ),
+    }
+
+
+def _of_operators() -> dict[str, Schema]:
+    verdict = _object({"status": {"enum": ["up", "degraded", "down"]}})
+    checks = _object(dict.fromkeys(("redis", "database", "queues"), verdict))
+    return {
         "QueueStatus": _object(
             {
                 "topic": TEXT,
