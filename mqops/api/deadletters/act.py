@@ -13,19 +13,19 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from mqops.access import Access, Caller
+from mqops.access import Caller
 from mqops.api.deadletters.query import Cursor, FilterBody, sought
 from mqops.api.deadletters.redrive import Redriven, Redriver, Wish
+from mqops.api.deadletters.resource import LetterResource
 from mqops.api.deadletters.scan import Chosen, Scan
-from mqops.api.directory import DeadLetters, Directory
-from mqops.api.edge import Request, Response, caller_of, decode, read_body, write_json
+from mqops.api.directory import DeadLetters
+from mqops.api.edge import Request, Response, decode, read_body, write_json
 from mqops.api.errors import body_of
 from mqops.api.management.page import refuse_unknown
 from mqops.api.message_body import check_headers
-from mqops.catalog import CatalogFeed
 from mqops.errors import InvalidRequest
 from mqops.message import format_id
-from mqops.streams import LetterBox, Letters, StoredMessage
+from mqops.streams import LetterBox, StoredMessage
 
 log = logging.getLogger(__name__)
 
@@ -83,23 +83,15 @@ _Body = TypeVar("_Body", bound=DiscardBody)
 Perform = Callable[[LetterBox, Sequence[StoredMessage]], Awaitable[Redriven]]
 
 
-class Act(ABC, Generic[_Body]):
+class Act(LetterResource, ABC, Generic[_Body]):
     """What redriving and discarding have in common: which letters, how many at a time, and the answer."""
 
     decoder: "msgspec.json.Decoder[_Body]"
     done: str
     """What the answer calls those that it was done to."""
 
-    def __init__(self, access: Access, directory: Directory, feed: CatalogFeed, letters: Letters, kind: str) -> None:
-        self._access = access
-        self._directory = directory
-        self._feed = feed
-        self._letters = letters
-        self._kind = kind
-
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req)
-        of = self._directory.dead_letters(caller, self._kind, name)
+        caller, of = self._find(req, name)
         refuse_unknown(req.params, ())
         body = decode(self.decoder, await read_body(req))
         body.require_one_choice()

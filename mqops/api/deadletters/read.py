@@ -2,34 +2,24 @@
 
 import time
 
-from mqops.access import Access
 from mqops.api.deadletters.query import FILTERS, Cursor, FilterBody, filter_of, sought
+from mqops.api.deadletters.resource import LetterResource
 from mqops.api.deadletters.scan import Chosen, Scan
-from mqops.api.directory import Directory
-from mqops.api.edge import Request, Response, caller_of, write_json
+from mqops.api.edge import Request, Response, write_json
 from mqops.api.management.page import limit_of, refuse_unknown, single
 from mqops.api.message_json import message_json
-from mqops.catalog import CatalogFeed
-from mqops.streams import Letters, StoredMessage
+from mqops.streams import StoredMessage
 
 _MAX_BYTES = 4 * 1024 * 1024
 _SECONDS = 1.0
 """How long one answer looks on when little of what is there is meant."""
 
 
-class LetterList:
+class LetterList(LetterResource):
     """What is in a topic, or what failed for a subscription; ``kind`` says what the path names."""
 
-    def __init__(self, access: Access, directory: Directory, feed: CatalogFeed, letters: Letters, kind: str) -> None:
-        self._access = access
-        self._directory = directory
-        self._feed = feed
-        self._letters = letters
-        self._kind = kind
-
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
-        caller = caller_of(self._access, req)
-        of = self._directory.dead_letters(caller, self._kind, name)
+        _, of = self._find(req, name)
         refuse_unknown(req.params, (*FILTERS, "limit", "cursor"))
         cursor, limit = single(req.params, "cursor"), limit_of(single(req.params, "limit"))
         wanted = sought(of, filter_of(req.params), self._feed.current)
@@ -39,19 +29,11 @@ class LetterList:
         write_json(resp, {"items": items, "cursor": scan.cursor})
 
 
-class OneLetter:
+class OneLetter(LetterResource):
     """One dead letter."""
 
-    def __init__(self, access: Access, directory: Directory, feed: CatalogFeed, letters: Letters, kind: str) -> None:
-        self._access = access
-        self._directory = directory
-        self._feed = feed
-        self._letters = letters
-        self._kind = kind
-
     async def on_get(self, req: Request, resp: Response, name: str, id: str) -> None:
-        caller = caller_of(self._access, req)
-        of = self._directory.dead_letters(caller, self._kind, name)
+        _, of = self._find(req, name)
         refuse_unknown(req.params, ())
         chosen = Chosen(self._letters, of.topic, sought(of, FilterBody(), self._feed.current), (id,))
         _, found = await chosen.next(1)
